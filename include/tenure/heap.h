@@ -1,0 +1,141 @@
+/* The heap: options, creation, collection on demand, thresholds.
+ *
+ * A process may have several heaps; a thread may be attached to several. Nothing here blocks or collects unless it
+ * says so. Functions that take a heap may be called from any thread, attached or not. */
+#ifndef TENURE_HEAP_H
+#define TENURE_HEAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TENURE_VERSION_MAJOR 0
+#define TENURE_VERSION_MINOR 1
+#define TENURE_VERSION_PATCH 0
+#define TENURE_VERSION_NUMBER (TENURE_VERSION_MAJOR * 10000 + TENURE_VERSION_MINOR * 100 + TENURE_VERSION_PATCH)
+
+#if defined(__GNUC__)
+#define TENURE_API __attribute__((visibility("default")))
+#define TENURE__HIDDEN __attribute__((visibility("hidden")))
+#else
+#error "Tenure needs gcc or clang"
+#endif
+
+typedef struct tenure_heap tenure_heap;
+typedef struct tenure_thread tenure_thread;
+
+typedef enum tenure_status {
+    TENURE_OK = 0,
+    TENURE_ENOMEM,
+    TENURE_EINVAL,
+    TENURE_EBUSY,
+    TENURE_EDEADLK,
+    TENURE_ETIMEDOUT,
+    TENURE_EPERM,   /* not attached, not the owner */
+    TENURE_ESYSTEM  /* errno says which */
+} tenure_status;
+
+/* The generations; as an argument of tenure_collect: that one and the younger. */
+typedef enum tenure_generation { TENURE_GEN0 = 0, TENURE_GEN1 = 1, TENURE_GEN2 = 2 } tenure_generation;
+
+typedef enum tenure_roots {
+    TENURE_ROOTS_CONSERVATIVE, /* stacks and registers are scanned; nothing to do for locals */
+    TENURE_ROOTS_PRECISE       /* locals that live across a call that may collect are named by TENURE_FRAME */
+} tenure_roots;
+
+typedef enum tenure_rcu {
+    TENURE_RCU_ON, /* attached threads are urcu-qsbr readers, quiescent at safepoints */
+    TENURE_RCU_OFF /* the host registers its readers; parking still takes a registered one offline and puts it back */
+} tenure_rcu;
+
+typedef enum tenure_lead { TENURE_LEAD_MUTATOR, TENURE_LEAD_DAEMON } tenure_lead;
+
+/* Bits of tenure_options.verify and tenure_options.torture. */
+enum { TENURE_VERIFY_BEFORE = 1, TENURE_VERIFY_AFTER = 2 };
+enum {
+    TENURE_TORTURE_POLL = 1,     /* collect at every poll */
+    TENURE_TORTURE_OVERFLOW = 2, /* hardly any packets: work lists and log buffers overflow all the time */
+    TENURE_TORTURE_EVACUATE = 4, /* full collections evacuate every block that they can */
+    TENURE_TORTURE_NOSPACE = 8   /* every other copy finds no memory and stays where it is */
+};
+
+/* Fields with a word in brackets can be set by that word in tenure_options_parse and in the environment; the others
+ * change a program's meaning and are set in code only. Zero means "the library decides" unless the field says otherwise. */
+typedef struct tenure_options {
+    uint32_t size;              /* sizeof(tenure_options), set by tenure_options_init: the library checks it */
+    uint32_t version;           /* TENURE_VERSION_NUMBER of the code that was compiled in */
+    tenure_roots roots;
+    tenure_rcu rcu;
+    uint16_t ref_tags;          /* bit t set: low four bits t mean "reference" (default 0x0001: untagged only) */
+    uint64_t ambiguous_mask;    /* bits that are cleared from ambiguous words before they are looked up (NaN-boxing) */
+    const char *environment;    /* variable that tenure_options_init reads; NULL: none */
+
+    uint64_t max_heap;          /* [max_heap] bytes; default three quarters of the memory that the container may use */
+    uint64_t gen0;              /* [gen0] bytes of Gen 0 budget; default 8 MiB per running mutator, adapted */
+    uint32_t gen1_after;        /* [gen1_after] Gen 0 collections before a Gen 0+1; default 4, adapted */
+    uint32_t gen2_growth;       /* [gen2_growth] per cent that Gen 2 may grow since it was last marked; default adapted */
+    uint64_t pause_target;      /* [pause_target] nanoseconds a young pause should not exceed; default 2 ms */
+    uint32_t workers;           /* [workers] threads that may collect in parallel; default the usable processors */
+    tenure_lead lead;           /* [lead=mutator|daemon] who leads young collections */
+    uint64_t return_delay;      /* [return_delay] nanoseconds before free memory goes back to the system; default 1 s */
+    bool huge_pages;            /* [huge_pages=on|off] transparent huge pages for memory populated ahead; default off */
+    bool log_gc;                /* [log=gc] a line per collection on stderr, written by the daemon */
+    uint32_t verify;            /* [verify=before,after] walk and check the whole heap around every collection */
+    uint32_t torture;           /* [torture=poll,overflow,evacuate,nospace] */
+    uint64_t torture_alloc;     /* [torture=alloc:N] collect at every Nth allocation; freed memory is poisoned */
+} tenure_options;
+
+/* Defaults, then the environment variable TENURE_OPTIONS. On TENURE_EINVAL err (err_size bytes, may be NULL) names the
+ * bad word, and the options are the defaults. */
+TENURE_API tenure_status tenure_options_init(tenure_options *options, char *err, size_t err_size);
+
+/* Reads "max_heap=1g,gen0=8m,log=gc": sizes with k m g, times with ns us ms s. On TENURE_EINVAL the options are as
+ * they were and err names the bad word. Lists within a value are separated by '+' or ',' ("verify=before,after"). */
+TENURE_API tenure_status tenure_options_parse(tenure_options *options, const char *text, char *err, size_t err_size);
+
+/* Creates a heap and its daemon thread. options NULL: as tenure_options_init leaves them (TENURE_EINVAL if the
+ * environment is malformed). TENURE_ENOMEM: no address space or memory; TENURE_ESYSTEM: no thread; TENURE_EINVAL:
+ * options that contradict, or a header of another version. On failure nothing is left behind and *out is NULL. */
+TENURE_API tenure_status tenure_heap_create(tenure_heap **out, const tenure_options *options_or_null);
+
+/* Destroys the heap and all objects. TENURE_EBUSY while a thread is attached. Blocks until the daemon has ended. */
+TENURE_API tenure_status tenure_heap_destroy(tenure_heap *heap);
+
+/* Collects that generation and the younger; finished on return. Attached callers only; may block, may collect.
+ * TENURE_EBUSY while collections are disabled. */
+TENURE_API tenure_status tenure_collect(tenure_thread *self, tenure_generation generation);
+
+typedef struct tenure_thresholds {
+    uint64_t gen0_bytes;          /* Gen 0 budget; 0: adapted */
+    uint32_t gen1_after;          /* Gen 0 collections before a Gen 0+1; 0: adapted */
+    uint32_t gen2_growth_percent; /* growth of Gen 2 before it is collected; 0: adapted */
+} tenure_thresholds;
+TENURE_API void tenure_thresholds_get(tenure_heap *heap, tenure_thresholds *out);
+TENURE_API void tenure_thresholds_set(tenure_heap *heap, const tenure_thresholds *thresholds);
+
+/* As Python's gc: while disabled (counted), the heap grows until max_heap instead of collecting; at max_heap it
+ * collects all the same rather than fail. */
+TENURE_API void tenure_disable(tenure_heap *heap);
+TENURE_API void tenure_enable(tenure_heap *heap);
+
+/* As Python's gc.freeze: all that lives now leaves the collected set (after a full collection) until tenure_unfreeze.
+ * Attached callers only; may block, may collect. */
+TENURE_API tenure_status tenure_freeze(tenure_thread *self);
+TENURE_API tenure_status tenure_unfreeze(tenure_thread *self);
+
+/* Last word before an allocation returns NULL: called on the allocating thread after every collection failed, with the
+ * bytes wanted; true: memory was let go, collect and try once more. It must not allocate from the heap. */
+typedef bool tenure_oom_fn(tenure_thread *self, size_t bytes, void *arg);
+TENURE_API void tenure_oom_handler(tenure_heap *heap, tenure_oom_fn *fn, void *arg);
+
+TENURE_API const char *tenure_strerror(tenure_status status);
+TENURE_API const char *tenure_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,58 @@
+/* Statistics: what the heap holds, how often it was collected, and how long everything stood still. Any thread may read
+ * them at any time; nothing is stopped for it. */
+#ifndef TENURE_STATS_H
+#define TENURE_STATS_H
+
+#include <stdio.h>
+#include <tenure/heap.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One distribution of durations, in nanoseconds. Percentiles are upper bounds, at most 3.2 % too high. */
+typedef struct tenure_distribution {
+    uint64_t count, sum_ns, max_ns;
+    uint64_t p50_ns, p90_ns, p99_ns, p999_ns;
+} tenure_distribution;
+
+/* The parts of a stop: reach (request to stop, TTSP), work, resume, total wall time, and the CPU time of all collecting
+ * threads within it. */
+typedef struct tenure_pauses {
+    tenure_distribution reach, work, resume, total, cpu;
+} tenure_pauses;
+
+typedef struct tenure_stats {
+    uint64_t collections[3];      /* by the oldest generation collected */
+    tenure_pauses pauses[3];      /* likewise */
+    tenure_pauses all;            /* every stop, also those that collected nothing */
+    uint64_t gen0_bytes;          /* handed to mutators since the last collection */
+    uint64_t gen0_budget_bytes;
+    uint64_t gen1_bytes, gen2_bytes; /* blocks in use */
+    uint64_t large_bytes;         /* part of the above in large objects */
+    uint64_t live_bytes;          /* objects found alive by the last full collection, promoted ones since added */
+    uint64_t heap_bytes;          /* blocks in use, all generations */
+    uint64_t committed_bytes;     /* memory taken from the system and not given back */
+    uint64_t returned_bytes;      /* given back so far */
+    uint64_t max_heap_bytes;
+    uint64_t external_bytes;
+    uint64_t allocated_bytes;     /* since the heap was created: chunks and large objects handed out */
+    uint64_t copied_bytes, copied_objects;
+    uint64_t pinned_objects;      /* kept in place for an ambiguous word, sum over collections */
+    uint64_t stayed_objects;      /* kept in place for want of memory */
+    uint64_t logged_objects;      /* by the write barrier, sum over collections */
+    uint64_t threads_attached, threads_dormant;
+    uint64_t workers;             /* that may collect in parallel */
+    uint64_t since_ns;            /* age of the heap */
+} tenure_stats;
+
+TENURE_API void tenure_stats_read(tenure_heap *heap, tenure_stats *out);
+
+typedef enum tenure_format { TENURE_TEXT, TENURE_JSON, TENURE_PROMETHEUS } tenure_format;
+/* Writes them to out (as stdio does: may block; from an attached thread call it in a blocking region if out can). */
+TENURE_API void tenure_stats_print(tenure_heap *heap, FILE *out, tenure_format format);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
