@@ -1,0 +1,251 @@
+/* Requests over a live cache. Each request makes 20 short-lived objects, looks up one live entry and reads it, and one
+ * request in eight replaces the entry by fresh objects. Each thread owns its part of the cache, so that no allocator
+ * pays for locks that are not its own. Entries carry what they must contain: a lost or torn one ends the program. */
+#include "allocator.h"
+#include "histogram.h"
+#include "measure.h"
+#include "random.h"
+#include "ticks.h"
+#include "workers.h"
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    TEMPORARIES = 20,
+    REPLACE_ONE_IN = 8,
+    VALUE_WORDS_MIN = 14, /* 112 to 160 bytes, 136 on average */
+    VALUE_WORDS_SPREAD = 7,
+    THREADS_MAX = 256
+};
+
+struct value {
+    uint64_t count;
+    uint64_t words[];
+};
+BENCH_TYPE_FLEX_LEAF(value, struct value, words);
+
+struct entry {
+    uint64_t key;
+    struct value *value;
+    uint64_t version;
+};
+BENCH_TYPE(entry, struct entry, value);
+
+/* 24 to 96 bytes. */
+struct temporary {
+    struct temporary *next;
+    uint64_t count;
+    uint64_t words[];
+};
+BENCH_TYPE_FLEX(temporary, struct temporary, words, next);
+
+static uint64_t threads = 2;
+static uint64_t live_mib = 256;
+static uint64_t milliseconds = 3000;
+static uint64_t entries_per_thread;
+static double ticks_per_ns;
+static pthread_barrier_t filled;
+
+/* Padded: each is written by its thread alone. */
+static struct worker_result {
+    _Alignas(128) uint64_t requests;
+    uint64_t elapsed_ticks;
+    uint64_t sum; /* of what the requests read, so that reading is not optimised away */
+    struct histogram latency_ticks;
+} results[THREADS_MAX];
+
+struct cache {
+    bench_thread *self;
+    struct entry **table; /* by key */
+    uint64_t count;
+    uint64_t random;
+};
+
+__attribute__((noreturn, cold)) static void entry_is_broken(uint64_t key)
+{
+    fprintf(stderr, "the entry of key %" PRIu64 " is broken\n", key);
+    abort();
+}
+
+static struct entry *entry_make(struct cache *cache, uint64_t key, uint64_t version)
+{
+    const uint64_t count = VALUE_WORDS_MIN + random_below(&cache->random, VALUE_WORDS_SPREAD);
+    struct value *made = BENCH_NEW_FLEX(cache->self, value, count);
+    made->count = count;
+    for (uint64_t i = 0; i < count; i++) made->words[i] = key + version + i;
+    return BENCH_NEW(cache->self, entry, .key = key, .value = made, .version = version);
+}
+
+static void entry_free(struct entry *entry)
+{
+    BENCH_FREE(entry->value);
+    BENCH_FREE(entry);
+}
+
+/* Reads the whole value and checks it. */
+static inline uint64_t entry_read(const struct entry *entry, uint64_t key)
+{
+    const struct value *found = entry->value;
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < found->count; i++) sum += found->words[i];
+    const uint64_t expected = found->count * (key + entry->version) + found->count * (found->count - 1) / 2;
+    if (__builtin_expect(entry->key != key || sum != expected, 0)) entry_is_broken(key);
+    return sum;
+}
+
+static void entry_replace(struct cache *cache, uint64_t key)
+{
+    struct entry *fresh = entry_make(cache, key, cache->table[key]->version + 1);
+    struct entry *stale = cache->table[key];
+    BENCH_SET_AT(cache->self, cache->table, key, fresh);
+    if (BENCH_EXPLICIT) entry_free(stale);
+}
+
+/* What parsing a request and composing an answer leave behind: a list of small objects of mixed sizes. */
+static struct temporary *temporaries_make(struct cache *cache)
+{
+    struct temporary *list = NULL;
+    uint64_t bits = 0;
+    for (unsigned i = 0; i < TEMPORARIES; i++) {
+        if (i % 16 == 0) bits = random_next(&cache->random);
+        const uint64_t count = 1 + (bits & 7) + (bits >> 2 & 2);
+        bits >>= 4;
+        struct temporary *made = BENCH_NEW_FLEX(cache->self, temporary, count);
+        made->next = list;
+        made->count = count;
+        made->words[0] = i;
+        made->words[count - 1] = bits;
+        list = made;
+    }
+    return list;
+}
+
+static inline uint64_t temporaries_sum(const struct temporary *list)
+{
+    uint64_t sum = 0;
+    for (; list != NULL; list = list->next) sum += list->words[0] + list->words[list->count - 1];
+    return sum;
+}
+
+static inline void temporaries_free(struct temporary *list)
+{
+    while (list != NULL) {
+        struct temporary *next = list->next;
+        BENCH_FREE(list);
+        list = next;
+    }
+}
+
+static inline uint64_t request_serve(struct cache *cache)
+{
+    struct temporary *list = temporaries_make(cache);
+    const uint64_t key = random_below(&cache->random, cache->count);
+    const uint64_t sum = entry_read(cache->table[key], key) + temporaries_sum(list);
+    if (BENCH_EXPLICIT) temporaries_free(list);
+    if (random_below(&cache->random, REPLACE_ONE_IN) == 0) entry_replace(cache, key);
+    return sum;
+}
+
+static void cache_fill(struct cache *cache)
+{
+    for (uint64_t key = 0; key < cache->count; key++) {
+        struct entry *entry = entry_make(cache, key, 0);
+        BENCH_SET_AT(cache->self, cache->table, key, entry);
+    }
+}
+
+/* One time stamp per request: the end of one is the start of the next. */
+static void requests_run(struct cache *cache, struct worker_result *result)
+{
+    const uint64_t begin = ticks_now();
+    const uint64_t end = begin + (uint64_t)((double)milliseconds * 1e6 * ticks_per_ns);
+    uint64_t last = begin;
+    while (last < end) {
+        result->sum += request_serve(cache);
+        const uint64_t now = ticks_now();
+        histogram_add(&result->latency_ticks, now - last);
+        last = now;
+        result->requests++;
+    }
+    result->elapsed_ticks = last - begin;
+}
+
+/* The thread that comes last begins the measured part. */
+static void wait_for_all(bench_thread *self, pthread_barrier_t *barrier)
+{
+    bench_idle_begin(self);
+    if (pthread_barrier_wait(barrier) == PTHREAD_BARRIER_SERIAL_THREAD) measure_begin();
+    pthread_barrier_wait(barrier);
+    bench_idle_end(self);
+}
+
+static void cache_run(unsigned index, void *arg)
+{
+    (void)arg;
+    struct cache cache = { bench_thread_begin(), NULL, entries_per_thread, random_seed(index) };
+    cache.table = BENCH_NEW_REFS(cache.self, struct entry, cache.count);
+    cache_fill(&cache);
+    wait_for_all(cache.self, &filled);
+    requests_run(&cache, &results[index]);
+    /* The table is not freed: the process ends, and freeing is not what is measured. */
+    bench_thread_end(cache.self);
+}
+
+static uint64_t entry_bytes(void)
+{
+    const uint64_t words = VALUE_WORDS_MIN + VALUE_WORDS_SPREAD / 2;
+    return sizeof(struct entry *) + sizeof(struct entry) + sizeof(struct value) + words * sizeof(uint64_t);
+}
+
+/* Each thread's own rate: a stop at the end keeps a thread longer than it was told. */
+static void requests_report(void)
+{
+    uint64_t requests = 0;
+    double requests_per_s = 0;
+    for (uint64_t i = 0; i < threads; i++) {
+        requests += results[i].requests;
+        requests_per_s += (double)results[i].requests * ticks_per_ns * 1e9 / (double)results[i].elapsed_ticks;
+    }
+    result_count("requests", requests);
+    result_real("requests_per_s", requests_per_s);
+}
+
+static void latency_report(void)
+{
+    static struct histogram all;
+    for (uint64_t i = 0; i < threads; i++) histogram_merge(&all, &results[i].latency_ticks);
+    const double ns_per_tick = 1 / ticks_per_ns;
+    result_real("latency_p50_ns", (double)histogram_percentile(&all, 50) * ns_per_tick);
+    result_real("latency_p99_ns", (double)histogram_percentile(&all, 99) * ns_per_tick);
+    result_real("latency_p999_ns", (double)histogram_percentile(&all, 99.9) * ns_per_tick);
+    result_real("latency_p9999_ns", (double)histogram_percentile(&all, 99.99) * ns_per_tick);
+    result_real("latency_max_ns", (double)all.max * ns_per_tick);
+}
+
+int main(int argc, char **argv)
+{
+    const struct argument arguments[] = {
+        { "threads", &threads, "threads, each with its part of the cache" },
+        { "live-mib", &live_mib, "live set of all threads, MiB" },
+        { "milliseconds", &milliseconds, "how long requests are served" },
+    };
+    arguments_parse(argc, argv, arguments, sizeof arguments / sizeof arguments[0]);
+    if (threads < 1 || threads > THREADS_MAX || live_mib < 1) {
+        fprintf(stderr, "threads: 1 to %d, live-mib: at least 1\n", THREADS_MAX);
+        return EXIT_FAILURE;
+    }
+    entries_per_thread = live_mib * 1024 * 1024 / threads / entry_bytes();
+    ticks_per_ns = ticks_per_nanosecond();
+    pthread_barrier_init(&filled, NULL, (unsigned)threads);
+    bench_begin(0);
+    workers_run(threads, cache_run, NULL);
+    measure_end("cache");
+    result_count("threads", threads);
+    result_count("live_bytes", entries_per_thread * threads * entry_bytes());
+    requests_report();
+    latency_report();
+    result_end();
+    bench_end();
+}

@@ -1,0 +1,37 @@
+/* Clocks, arguments, and the result: one line of key=value words on standard output, which the runner collects. */
+#ifndef BENCH_MEASURE_H
+#define BENCH_MEASURE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* CLOCK_MONOTONIC. */
+uint64_t measure_now_ns(void);
+
+/* Hides from the compiler where a pointer came from and that memory is as it was, so that nothing is hoisted. */
+#define measure_opaque(pointer) __asm__ volatile("" : "+r"(pointer) : : "memory")
+
+/* One option of a program, "--name value": a number. */
+struct argument {
+    const char *name;
+    uint64_t *value;
+    const char *help;
+};
+/* Ends the program with a usage line when a word is not one of them. */
+void arguments_parse(int argc, char **argv, const struct argument *arguments, size_t count);
+
+/* The measured part: wall and CPU time of the whole process, and the collections in between. */
+void measure_begin(void);
+/* Starts the result line with the program's name and what was measured since measure_begin. */
+void measure_end(const char *program);
+
+/* More words of the result line; result_count_of writes prefix_key=value. result_end ends the line. */
+void result_begin(const char *program);
+void result_text(const char *key, const char *value);
+void result_count(const char *key, uint64_t value);
+void result_count_of(const char *prefix, const char *key, uint64_t value);
+void result_real(const char *key, double value);
+void result_seconds_of(const char *prefix, const char *key, double value);
+void result_end(void);
+
+#endif
