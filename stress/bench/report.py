@@ -117,7 +117,7 @@ class Outcome:
         return measured, "ok" if target.holds(measured) else "MISSED"
 
     def target_table(self):
-        if not self.experiment.targets:
+        if not self.experiment.targets or "tenure" not in self.runs:
             return None
         rows = []
         for target in self.experiment.targets:
