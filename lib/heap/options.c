@@ -96,7 +96,7 @@ __attribute__((format(printf, 3, 4))) static tenure_status invalid(char *err, si
     return TENURE_EINVAL;
 }
 
-/* "bad option 'lead=me': wants mutator or daemon" */
+/* "bad option 'lead=me': lead wants one of mutator daemon" */
 static tenure_status bad_value(char *err, size_t err_size, span word, const option *of)
 {
     char wants[128] = "one of";

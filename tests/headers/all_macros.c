@@ -147,7 +147,7 @@ size_t precise(tenure_thread *self, const char *path)
 {
     node *a = NULL, *b = NULL, *array[3] = { NULL, NULL, NULL };
     TENURE_FRAME(self, a, b, array);
-    TENURE_LOCALS(self, locals, node *c, *d; text *letters;);
+    TENURE_LOCALS(self, locals, node * c, *d; text * letters;);
     locals.c = tenure_new(self, node_type);
     a = locals.d;
     for (int i = 0; i < 2; i++) {
@@ -183,6 +183,6 @@ const char *version(void);
 const char *version(void)
 {
     return TENURE_VERSION_NUMBER == TENURE_VERSION_MAJOR * 10000 + TENURE_VERSION_MINOR * 100 + TENURE_VERSION_PATCH
-        ? tenure_version()
-        : NULL;
+               ? tenure_version()
+               : NULL;
 }
