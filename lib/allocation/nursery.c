@@ -1,0 +1,329 @@
+/* The slow path of allocation: windows, chunks, large objects, and what happens when there is no room.
+ *
+ * A mutator bumps through a chunk (a free block, or a hole between residents) in windows of 4 KiB that are zeroed as they
+ * are reached: record.limit is the end of the window. Runs on the owner; may collect. */
+#include "lib/allocation/nursery.h"
+#include "lib/collection/cycle.h"
+#include "lib/collection/remembered.h"
+#include "threads/host.h"
+#include <errno.h>
+#include <string.h>
+
+/* No chunk: any allocation takes the slow path, and the limit is still not the poison, which is 0. */
+enum { NO_CHUNK = 8, HOLE_MIN_GRANULES = 256, ZERO_STEP = 64 * 1024 };
+
+uintptr_t tenure__host_limit(tenure__mutator *mutator)
+{
+    const tenure__allocator *allocator = (tenure__allocator *)mutator;
+    const tenure_options *options = &mutator->world->heap->options;
+    if (options->torture & TENURE_TORTURE_POLL) return 0;
+    if (options->torture_alloc != 0) return NO_CHUNK;
+    return allocator->window_end != 0 ? allocator->window_end : NO_CHUNK;
+}
+
+void tenure__chunk_drop(tenure__allocator *allocator)
+{
+    tenure_heap *heap = allocator->mutator.record.heap;
+    const uintptr_t top = allocator->mutator.record.top;
+    if (allocator->chunk_block != 0) {
+        /* Walkable to its end: what was not used becomes a filler. */
+        if (top < allocator->chunk_end)
+            tenure__header_store(top + 8, tenure__filler_header((unsigned)((allocator->chunk_end - top) >> 4)));
+        tenure__flags_clear(&heap->blocks[allocator->chunk_block - 1], TENURE__BLOCK_OPEN);
+    }
+    if (allocator->apart_block != 0) {
+        if (allocator->apart_top < allocator->apart_end)
+            tenure__header_store(allocator->apart_top + 8,
+                tenure__filler_header((unsigned)((allocator->apart_end - allocator->apart_top) >> 4)));
+        tenure__flags_clear(&heap->blocks[allocator->apart_block - 1], TENURE__BLOCK_OPEN);
+    }
+    allocator->chunk_block = allocator->apart_block = 0;
+    allocator->apart_top = allocator->apart_end = 0;
+    allocator->chunk_end = allocator->window_end = 0;
+    allocator->mutator.record.top = NO_CHUNK;
+}
+
+static void note_first(tenure_heap *heap, uintptr_t top)
+{
+    tenure__block *block = &heap->blocks[tenure__block_index(heap, top)];
+    const unsigned granule = tenure__granule_of(top + 8);
+    uint16_t *first = &block->first[granule / (TENURE__GRANULES / TENURE__WINDOWS)];
+    if (granule != 0 && *first == 0) __atomic_store_n(first, (uint16_t)granule, __ATOMIC_RELAXED);
+}
+
+/* Zeroes the window that the next object needs and makes it the limit. */
+static void open_window(tenure__allocator *allocator, size_t cell_bytes)
+{
+    tenure_heap *heap = allocator->mutator.record.heap;
+    const uintptr_t from = allocator->window_end;
+    uintptr_t to = (allocator->mutator.record.top + cell_bytes + TENURE__WINDOW_BYTES - 1) &
+                   ~(uintptr_t)(TENURE__WINDOW_BYTES - 1);
+    /* The last window ends with the chunk, 8 bytes before the next block's first cell. */
+    to = to + 8 > allocator->chunk_end ? allocator->chunk_end : to + 8;
+    note_first(heap, allocator->mutator.record.top);
+    memset((void *)from, 0, to - from);
+    allocator->window_end = to;
+}
+
+static void add_gen0_block(tenure_heap *heap, uint32_t block)
+{
+    heap->gen0_blocks[atomic_fetch_add_explicit(&heap->gen0_count, 1, memory_order_relaxed)] = block;
+}
+
+/* The next hole of the block that the chunk lies in. */
+static bool next_hole(tenure__allocator *allocator, uint32_t block, unsigned from)
+{
+    tenure_heap *heap = allocator->mutator.record.heap;
+    uint64_t occupied[TENURE__BITMAP_WORDS];
+    tenure__occupied(tenure__bits_of(heap->live, block), tenure__bits_of(heap->ends, block), occupied);
+    occupied[0] |= 1;
+    unsigned start = from, end;
+    if (!tenure__next_hole(occupied, &start, &end, HOLE_MIN_GRANULES)) return false;
+    const uintptr_t base = tenure__block_start(heap, block);
+    allocator->chunk_block = block + 1;
+    allocator->mutator.record.top = base + (uintptr_t)start * 16 - 8;
+    allocator->chunk_end = base + (uintptr_t)end * 16 - 8;
+    allocator->window_end = allocator->mutator.record.top;
+    tenure__header_store(allocator->mutator.record.top + 8, tenure__filler_header(end - start));
+    return true;
+}
+
+static bool chunk_from_holes(tenure__allocator *allocator)
+{
+    tenure_heap *heap = allocator->mutator.record.heap;
+    if (allocator->chunk_block != 0) {
+        const uint32_t block = allocator->chunk_block - 1;
+        if ((tenure__flags_of(&heap->blocks[block]) & TENURE__BLOCK_RESIDENTS) != 0 &&
+            next_hole(allocator, block, (unsigned)(allocator->chunk_end + 8 - tenure__block_start(heap, block)) >> 4))
+            return true;
+    }
+    for (;;) {
+        const uint32_t block = tenure__blocks_pop(heap, &heap->nursery_holes);
+        if (block == TENURE__NO_BLOCK) return false;
+        tenure__flags_set(&heap->blocks[block], TENURE__BLOCK_OPEN);
+        if (next_hole(allocator, block, 1)) return true;
+        tenure__flags_clear(&heap->blocks[block], TENURE__BLOCK_OPEN);
+    }
+}
+
+/* Whether that many more blocks are within Gen 0's budget; they are counted if so. */
+static bool within_budget(tenure_heap *heap, uint32_t blocks)
+{
+    const uint32_t used = atomic_fetch_add_explicit(&heap->gen0_used, blocks, memory_order_relaxed);
+    if (used + blocks <= atomic_load_explicit(&heap->gen0_budget, memory_order_relaxed)) return true;
+    if (atomic_load_explicit(&heap->disabled, memory_order_relaxed) != 0) return true;
+    atomic_fetch_sub_explicit(&heap->gen0_used, blocks, memory_order_relaxed);
+    return false;
+}
+
+static uint32_t take_gen0_block(tenure__allocator *allocator, uint8_t sort_kind)
+{
+    tenure_heap *heap = allocator->mutator.record.heap;
+    const uint32_t block = tenure__block_take(heap);
+    if (block == TENURE__NO_BLOCK) return block;
+    memset(heap->blocks[block].first, 0, sizeof heap->blocks[block].first);
+    tenure__flags_set(&heap->blocks[block], TENURE__BLOCK_OPEN);
+    atomic_fetch_add_explicit(&heap->generation_blocks[0], 1, memory_order_relaxed);
+    atomic_store_explicit(&allocator->allocated_bytes,
+        atomic_load_explicit(&allocator->allocated_bytes, memory_order_relaxed) + TENURE__BLOCK_BYTES,
+        memory_order_relaxed);
+    /* The first header tells walkers that nothing is here yet. */
+    tenure__header_store(tenure__block_start(heap, block) + 16, tenure__filler_header(TENURE__GRANULES - 1));
+    add_gen0_block(heap, block);
+    tenure__set_kind(heap, block, (uint8_t)(tenure__kind(0) | sort_kind));
+    return block;
+}
+
+typedef enum supply { SUPPLIED, BUDGET_SPENT, NO_MEMORY } supply;
+
+static supply refill(tenure__allocator *allocator)
+{
+    tenure_heap *heap = allocator->mutator.record.heap;
+    const uint32_t open = allocator->chunk_block;
+    if (open != 0 && allocator->mutator.record.top < allocator->chunk_end)
+        tenure__header_store(allocator->mutator.record.top + 8,
+            tenure__filler_header((unsigned)((allocator->chunk_end - allocator->mutator.record.top) >> 4)));
+    if (!within_budget(heap, 1)) return BUDGET_SPENT;
+    if (chunk_from_holes(allocator)) {
+        if (open != 0 && open != allocator->chunk_block)
+            tenure__flags_clear(&heap->blocks[open - 1], TENURE__BLOCK_OPEN);
+        return SUPPLIED;
+    }
+    const uint32_t block = take_gen0_block(allocator, 0);
+    if (block == TENURE__NO_BLOCK) {
+        atomic_fetch_sub_explicit(&heap->gen0_used, 1, memory_order_relaxed);
+        /* The chunk that was full stays the chunk: whoever drops it must find it walkable, and it is. */
+        return NO_MEMORY;
+    }
+    if (open != 0) tenure__flags_clear(&heap->blocks[open - 1], TENURE__BLOCK_OPEN);
+    const uintptr_t base = tenure__block_start(heap, block);
+    allocator->chunk_block = block + 1;
+    allocator->mutator.record.top = base + 8;
+    allocator->window_end = base + 8;
+    allocator->chunk_end = base + TENURE__BLOCK_BYTES - 8;
+    return SUPPLIED;
+}
+
+/* --- objects apart: ambiguous ones, in blocks of their own --- */
+
+static supply refill_apart(tenure__allocator *allocator)
+{
+    tenure_heap *heap = allocator->mutator.record.heap;
+    if (!within_budget(heap, 1)) return BUDGET_SPENT;
+    atomic_store_explicit(&heap->ambiguous_used, true, memory_order_relaxed);
+    const uint32_t block = take_gen0_block(allocator, TENURE__KIND_AMBIGUOUS);
+    if (block == TENURE__NO_BLOCK) {
+        atomic_fetch_sub_explicit(&heap->gen0_used, 1, memory_order_relaxed);
+        return NO_MEMORY;
+    }
+    if (allocator->apart_block != 0) {
+        if (allocator->apart_top < allocator->apart_end)
+            tenure__header_store(allocator->apart_top + 8,
+                tenure__filler_header((unsigned)((allocator->apart_end - allocator->apart_top) >> 4)));
+        tenure__flags_clear(&heap->blocks[allocator->apart_block - 1], TENURE__BLOCK_OPEN);
+    }
+    const uintptr_t base = tenure__block_start(heap, block);
+    memset((void *)base, 0, TENURE__BLOCK_BYTES);
+    allocator->apart_block = block + 1;
+    allocator->apart_top = base + 8;
+    allocator->apart_end = base + TENURE__BLOCK_BYTES - 8;
+    return SUPPLIED;
+}
+
+/* --- large objects --- */
+
+/* Zeroes memory that may have been used, with polls: the run is nobody's yet, so a collection in between is harmless. */
+static void zero_run(tenure__allocator *allocator, uintptr_t start, size_t bytes)
+{
+    for (size_t done = 0; done < bytes; done += ZERO_STEP) {
+        memset((void *)(start + done), 0, bytes - done < ZERO_STEP ? bytes - done : ZERO_STEP);
+        if (allocator->mutator.world->owner != &allocator->mutator) tenure__safepoint(&allocator->mutator);
+    }
+}
+
+static supply allocate_large(tenure__allocator *allocator, uint64_t header, size_t bytes, size_t align, void **out)
+{
+    tenure_heap *heap = allocator->mutator.record.heap;
+    const uint8_t sort = header & TENURE__APART ? TENURE__KIND_AMBIGUOUS : 0;
+    if (sort != 0) atomic_store_explicit(&heap->ambiguous_used, true, memory_order_relaxed);
+    const size_t offset = align > 16 ? align : 16;
+    /* 8 spare bytes at the end, so that one past the end is still inside the run. */
+    const size_t total = (bytes + offset + 8 + TENURE__BLOCK_BYTES - 1) >> TENURE__BLOCK_SHIFT;
+    if (total > heap->max_blocks) return NO_MEMORY;
+    const uint32_t blocks = (uint32_t)total;
+    /* One object may be larger than the whole budget: then it only has to be the first since the last collection. */
+    const uint32_t budget = atomic_load_explicit(&heap->gen0_budget, memory_order_relaxed);
+    const uint32_t counted = blocks < budget / 2 ? blocks : budget / 2;
+    if (!within_budget(heap, counted)) return BUDGET_SPENT;
+    bool zeroed;
+    const uint32_t head = tenure__run_take(heap, blocks, &zeroed);
+    if (head == TENURE__NO_BLOCK) {
+        atomic_fetch_sub_explicit(&heap->gen0_used, counted, memory_order_relaxed);
+        return NO_MEMORY;
+    }
+    const uintptr_t start = tenure__block_start(heap, head);
+    if (!zeroed) zero_run(allocator, start, (size_t)blocks << TENURE__BLOCK_SHIFT);
+    memset((void *)&heap->cards[(size_t)head * TENURE__CARDS], 0, (size_t)blocks * TENURE__CARDS);
+    heap->blocks[head].large_bytes = (bytes + 7) & ~(size_t)7;
+    heap->blocks[head].large_offset = (uint32_t)offset;
+    tenure__header_store(start + offset, (header & ~TENURE__APART) | TENURE__LARGE);
+    TENURE__MUST(pthread_mutex_lock(&heap->large_lock));
+    heap->young_runs[heap->young_run_count++] = head;
+    for (uint32_t i = 0; i < blocks; i++)
+        tenure__set_kind(heap, head + i,
+            (uint8_t)(tenure__kind(0) | (i == 0 ? TENURE__KIND_HEAD : TENURE__KIND_TAIL) | sort));
+    TENURE__MUST(pthread_mutex_unlock(&heap->large_lock));
+    atomic_fetch_add_explicit(&heap->generation_blocks[0], blocks, memory_order_relaxed);
+    atomic_fetch_add_explicit(&heap->large_blocks, blocks, memory_order_relaxed);
+    atomic_store_explicit(&allocator->allocated_bytes,
+        atomic_load_explicit(&allocator->allocated_bytes, memory_order_relaxed) +
+            ((uint64_t)blocks << TENURE__BLOCK_SHIFT),
+        memory_order_relaxed);
+    *out = (void *)(start + offset);
+    return SUPPLIED;
+}
+
+/* --- the slow path --- */
+
+static supply try_small(tenure__allocator *allocator, uint64_t header, size_t cell_bytes, void **out)
+{
+    tenure_thread *self = &allocator->mutator.record;
+    const uint64_t full_header = header + ((uint64_t)(cell_bytes >> 4) << TENURE__SIZE_SHIFT);
+    if (header & TENURE__APART) {
+        if (allocator->apart_top + cell_bytes > allocator->apart_end) {
+            const supply got = refill_apart(allocator);
+            if (got != SUPPLIED) return got;
+        }
+        const uintptr_t top = allocator->apart_top;
+        allocator->apart_top = top + cell_bytes;
+        tenure__header_store(top + 8, full_header & ~TENURE__APART);
+        *out = (void *)(top + 8);
+        return SUPPLIED;
+    }
+    /* Holes are at least HOLE_MIN_GRANULES long, but the object may be longer: then on to the next chunk. */
+    while (self->top + cell_bytes > allocator->chunk_end) {
+        const supply got = refill(allocator);
+        if (got != SUPPLIED) return got;
+    }
+    if (self->top + cell_bytes > allocator->window_end) open_window(allocator, cell_bytes);
+    const uintptr_t top = self->top;
+    self->top = top + cell_bytes;
+    *(uint64_t *)top = full_header;
+    if (self->top < allocator->chunk_end) note_first(self->heap, self->top);
+    *out = (void *)(top + 8);
+    return SUPPLIED;
+}
+
+void *tenure__allocate_any(tenure_thread *self, uint64_t header, size_t bytes, size_t align)
+{
+    tenure__allocator *allocator = tenure__allocator_of(self);
+    tenure_heap *heap = self->heap;
+    const bool large = bytes > TENURE__SMALL_MAX || align > 16;
+    const size_t cell_bytes = (bytes + 8 + 15) & ~(size_t)15;
+    if (allocator->mutator.depth != 0) tenure__misuse("an allocation", "not inside a blocking or idle region");
+    if (bytes > heap->options.max_heap) {
+        errno = ENOMEM;
+        return 0;
+    }
+    tenure__allocation_pressure(allocator);
+    tenure__collect_stage stage = TENURE__STAGE_YOUNG;
+    void *object = 0;
+    for (;;) {
+        if (__atomic_load_n(&self->limit, __ATOMIC_RELAXED) == 0 && tenure__safepoint(&allocator->mutator)) continue;
+        const supply got = large ? allocate_large(allocator, header, bytes, align, &object)
+                                    : try_small(allocator, header, cell_bytes, &object);
+        if (got == SUPPLIED) break;
+        if (got == BUDGET_SPENT) tenure__collect_budget(allocator);
+        else if (!tenure__collect_for_memory(allocator, bytes, &stage)) {
+            tenure__set_limit(&allocator->mutator, tenure__host_limit(&allocator->mutator));
+            errno = ENOMEM;
+            return 0;
+        }
+    }
+    tenure__set_limit(&allocator->mutator, tenure__host_limit(&allocator->mutator));
+    return object;
+}
+
+void *tenure__allocate_slow(tenure_thread *self, uint64_t type_header, size_t payload_bytes)
+{
+    return tenure__allocate_any(self, type_header, payload_bytes, 16);
+}
+
+/* --- threads/host.h --- */
+
+void tenure__host_attached(tenure__mutator *mutator) { mutator->record.top = NO_CHUNK; }
+
+void tenure__host_detached(tenure__mutator *mutator)
+{
+    tenure__allocator *allocator = (tenure__allocator *)mutator;
+    tenure_heap *heap = mutator->record.heap;
+    tenure__chunk_drop(allocator);
+    tenure__logs_take(allocator);
+    atomic_fetch_add_explicit(&heap->allocated_bytes,
+        atomic_load_explicit(&allocator->allocated_bytes, memory_order_relaxed), memory_order_relaxed);
+    for (struct tenure_stack *stack = heap->roots.stacks; stack != 0; stack = stack->next)
+        if (atomic_load_explicit(&stack->runner, memory_order_relaxed) == mutator)
+            atomic_store_explicit(&stack->runner, 0, memory_order_relaxed);
+}
+
+tenure__world *tenure__host_world(struct tenure_heap *heap) { return &heap->world; }

@@ -1,0 +1,201 @@
+/* The table of contents of a collection; every phase is one call. All of it runs on the leader, helped where it says
+ * gang. In the stopped window: no user callback but trace functions and root callbacks, no malloc, no stdio, no lock. */
+#include "lib/collection/cycle.h"
+#include "lib/allocation/nursery.h"
+#include "lib/collection/frozen.h"
+#include "lib/collection/pin.h"
+#include "lib/collection/remembered.h"
+#include "lib/collection/settle.h"
+#include <string.h>
+
+#define EACH(list, mutator) cds_list_for_each_entry(mutator, list, link)
+
+/* --- the phases --- */
+
+static void take_from_mutators(tenure_heap *heap)
+{
+    tenure__mutator *mutator;
+    EACH(&heap->world.active, mutator)
+    {
+        tenure__chunk_drop((tenure__allocator *)mutator);
+        tenure__logs_take((tenure__allocator *)mutator);
+    }
+    /* Dormant threads have neither: they were taken when they were last active. */
+}
+
+static void prepare(tenure_heap *heap, int generation)
+{
+    heap->condemned = generation;
+    heap->marking = generation == 2;
+    heap->target = generation == 0 ? 1 : 2;
+    heap->sequence++;
+    take_from_mutators(heap);
+    if (generation >= 1) {
+        tenure__buffers_close(heap, 1);
+        for (unsigned sort = 0; sort < TENURE__BLOCK_SORTS; sort++)
+            atomic_store_explicit(&heap->holes[1][sort], 0, memory_order_relaxed);
+    }
+    if (heap->marking) {
+        tenure__buffers_close(heap, 2);
+        for (unsigned sort = 0; sort < TENURE__BLOCK_SORTS; sort++)
+            atomic_store_explicit(&heap->holes[2][sort], 0, memory_order_relaxed);
+        tenure__choose_evacuation(heap);
+    }
+    tenure__trace_prepare(heap);
+    for (unsigned i = 0; i < heap->worker_count; i++) {
+        tenure__worker *worker = &heap->workers[i];
+        worker->copied_bytes = worker->copied_objects = 0;
+        worker->pinned_objects = worker->stayed_objects = 0;
+        worker->scanned = 0;
+    }
+}
+
+/* What pinning found is scanned with everything else: each worker has its own on its stack. */
+static void trace_phase(void *arg, unsigned index, bool may_trace)
+{
+    tenure_heap *heap = arg;
+    tenure__worker *worker = &heap->workers[index];
+    worker->may_trace = may_trace;
+    if (index == 0) {
+        tenure__roots_trace(worker);
+        tenure__frozen_trace(worker);
+        if (heap->event.logged_objects > 50 && heap->options.workers > 1)
+            tenure__gang_invite(&heap->world.gang, heap->options.workers - 1, false);
+    } else {
+        atomic_fetch_add_explicit(&heap->working, 1, memory_order_acq_rel);
+    }
+    tenure__trace_drain(worker);
+}
+
+static void rescan_phase(void *arg, unsigned index, bool may_trace)
+{
+    tenure_heap *heap = arg;
+    tenure__worker *worker = &heap->workers[index];
+    worker->may_trace = may_trace;
+    if (index == 0) {
+        tenure__trace_rescan(worker);
+    } else {
+        atomic_fetch_add_explicit(&heap->working, 1, memory_order_acq_rel);
+        tenure__trace_drain(worker);
+    }
+}
+
+/* A helper of the pin phase may have left seeds on its stack and not be there in the next: the leader takes them. */
+static void gather_seeds(tenure_heap *heap)
+{
+    tenure__worker *leader = &heap->workers[0];
+    for (unsigned i = 1; i < heap->worker_count; i++) {
+        tenure__worker *worker = &heap->workers[i];
+        while (worker->top != 0) tenure__trace_push(leader, worker->stack[--worker->top]);
+    }
+}
+
+static void trace(tenure_heap *heap, bool may_trace)
+{
+    atomic_store_explicit(&heap->working, 1, memory_order_relaxed);
+    tenure__gang_run(&heap->world.gang, trace_phase, heap, may_trace);
+    if (atomic_load_explicit(&heap->rescan, memory_order_relaxed) ||
+        atomic_load_explicit(&heap->overflowed, memory_order_relaxed)) {
+        atomic_store_explicit(&heap->working, 1, memory_order_relaxed);
+        tenure__gang_run(&heap->world.gang, rescan_phase, heap, may_trace);
+        atomic_store_explicit(&heap->overflowed, false, memory_order_relaxed);
+    }
+}
+
+static void add_up(tenure_heap *heap)
+{
+    tenure__event *event = &heap->event;
+    for (unsigned i = 0; i < heap->worker_count; i++) {
+        const tenure__worker *worker = &heap->workers[i];
+        event->copied_bytes += worker->copied_bytes;
+        event->copied_objects += worker->copied_objects;
+        event->pinned_objects += worker->pinned_objects;
+        event->stayed_objects += worker->stayed_objects;
+        event->workers += worker->copied_objects != 0 || i == 0;
+    }
+    atomic_fetch_add_explicit(&heap->copied_bytes, event->copied_bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&heap->copied_objects, event->copied_objects, memory_order_relaxed);
+    atomic_fetch_add_explicit(&heap->pinned_objects, event->pinned_objects, memory_order_relaxed);
+    atomic_fetch_add_explicit(&heap->stayed_objects, event->stayed_objects, memory_order_relaxed);
+    atomic_fetch_add_explicit(&heap->logged_objects, event->logged_objects, memory_order_relaxed);
+    atomic_fetch_add_explicit(&heap->collections[event->generation], 1, memory_order_relaxed);
+}
+
+static void sizes(tenure_heap *heap, uint64_t bytes[3], uint64_t *total)
+{
+    for (unsigned i = 0; i < 3; i++)
+        bytes[i] = atomic_load_explicit(&heap->generation_blocks[i], memory_order_relaxed) << TENURE__BLOCK_SHIFT;
+    *total = atomic_load_explicit(&heap->used_blocks, memory_order_relaxed) << TENURE__BLOCK_SHIFT;
+}
+
+/* Runs the phases; the world is stopped. Leaves the durations in heap->event. */
+static void collect_stopped(tenure_heap *heap, int generation, const char *reason, bool by_daemon)
+{
+    tenure__event *event = &heap->event;
+    event->generation = generation;
+    event->reason = reason;
+    event->led_by_daemon = by_daemon;
+    if ((heap->options.verify & TENURE_VERIFY_BEFORE) && !tenure__verify_stopped(heap, "before a collection"))
+        tenure__misuse("verify=before", "the heap is damaged");
+    sizes(heap, event->before_bytes, &event->heap_before_bytes);
+    const uint64_t start = tenure__now_ns();
+    prepare(heap, generation);
+    event->sequence = heap->sequence;
+    tenure__pin_all(heap, by_daemon);
+    gather_seeds(heap);
+    tenure__logs_prepare(heap);
+    const uint64_t pinned = tenure__now_ns();
+    event->pin_ns = pinned - start;
+    trace(heap, by_daemon);
+    const uint64_t traced = tenure__now_ns();
+    event->trace_ns = traced - pinned;
+    tenure__logs_finish(heap);
+    tenure__settle(heap, by_daemon);
+    tenure__roots_settle(heap);
+    if (generation == 0) tenure__retire_idle(heap);
+    add_up(heap);
+    sizes(heap, event->after_bytes, &event->heap_after_bytes);
+    event->finish_ns = tenure__now_ns() - traced;
+    tenure__sizing_update(heap, event);
+    if ((heap->options.verify & TENURE_VERIFY_AFTER) && !tenure__verify_stopped(heap, "after a collection"))
+        tenure__misuse("verify=after", "the heap is damaged");
+    atomic_fetch_add_explicit(&heap->collected, 1, memory_order_release);
+}
+
+static void name_last(tenure__event *event, const tenure__reach *reach)
+{
+    event->threads_stopped = reach->waited_for;
+    if (reach->last == 0) return;
+    event->last_tid = reach->last->tid;
+    memcpy(event->last_name, reach->last->name, sizeof event->last_name);
+}
+
+void tenure__lead(tenure_heap *heap, int generation, const char *reason, bool by_daemon)
+{
+    tenure__world *world = &heap->world;
+    /* The owner of a stopped world leads in its own stop. */
+    const bool stopped = world->owner != 0;
+    tenure__event *event = &heap->event;
+    memset(event, 0, sizeof *event);
+    atomic_store_explicit(&world->gang.cpu_ns, 0, memory_order_relaxed);
+    const uint64_t cpu = tenure__cpu_ns();
+    const uint64_t requested = tenure__now_ns();
+    event->at_ns = requested - heap->created_ns;
+    if (!stopped) {
+        const tenure__reach reach = tenure__world_stop(world, generation > 0);
+        name_last(event, &reach);
+    }
+    const uint64_t reached = tenure__now_ns();
+    event->reach_ns = reached - requested;
+    collect_stopped(heap, generation, reason, by_daemon);
+    const uint64_t finished = tenure__now_ns();
+    tenure__event done = *event;
+    if (!stopped) tenure__world_resume(world);
+    const uint64_t resumed = tenure__now_ns();
+    done.resume_ns = resumed - finished;
+    done.total_ns = resumed - requested;
+    done.cpu_ns = tenure__cpu_ns() - cpu + atomic_load_explicit(&world->gang.cpu_ns, memory_order_relaxed);
+    tenure__pauses_record(&heap->pauses[generation], &done);
+    tenure__pauses_record(&heap->all_pauses, &done);
+    tenure__daemon_report(heap, &done);
+}

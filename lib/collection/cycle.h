@@ -1,0 +1,55 @@
+/* A collection from request to resume. */
+#ifndef TENURE_LIB_COLLECTION_CYCLE_H
+#define TENURE_LIB_COLLECTION_CYCLE_H
+
+#include "lib/heap/heap.h"
+
+/* Leads one collection. The stop lock is held and the caller is out of the stop set: the daemon, or a mutator that has
+ * saved its context and released its state. */
+void tenure__lead(tenure_heap *heap, int generation, const char *reason, bool by_daemon);
+
+/* --- request.c: how collections are asked for. Running mutators; may block, may collect --- */
+
+/* Gen 0's budget is spent: the standing order is carried out, by the caller or by the daemon. */
+void tenure__collect_budget(tenure__allocator *allocator);
+
+/* No block is left: what to try next. False: everything was tried. */
+typedef enum tenure__collect_stage {
+    TENURE__STAGE_YOUNG,
+    TENURE__STAGE_FULL,
+    TENURE__STAGE_HANDLER,
+    TENURE__STAGE_FAILED
+} tenure__collect_stage;
+bool tenure__collect_for_memory(tenure__allocator *allocator, size_t bytes, tenure__collect_stage *stage);
+
+/* Torture: collects at every Nth allocation. */
+void tenure__allocation_pressure(tenure__allocator *allocator);
+
+/* The generation and the younger, finished on return. */
+void tenure__collect_now(tenure__allocator *allocator, int generation, const char *reason);
+
+/* --- daemon.c --- */
+
+tenure_status tenure__daemon_start(tenure_heap *heap);
+void tenure__daemon_stop(tenure_heap *heap);
+void tenure__daemon_poke(tenure_heap *heap);
+/* Queues the line that log=gc prints. Leader, after the resume. */
+void tenure__daemon_report(tenure_heap *heap, const tenure__event *event);
+
+/* --- roots.c --- */
+
+/* Data segments may have come or gone. Not in a stop, no lock held, the caller blocked. */
+void tenure__roots_refresh(tenure_heap *heap);
+/* All precise roots outside the heap, now; callbacks as work. Leader, stopped. */
+void tenure__roots_trace(tenure__worker *worker);
+/* After a collection nothing is in Gen 0 any more. Leader, stopped. */
+void tenure__roots_settle(tenure_heap *heap);
+void tenure__roots_destroy(tenure_heap *heap);
+
+/* --- sizing.c --- */
+
+/* Budgets and triggers at the start; what a collection taught, and the next standing order. Leader, stopped. */
+void tenure__sizing_init(tenure_heap *heap);
+void tenure__sizing_update(tenure_heap *heap, const tenure__event *event);
+
+#endif

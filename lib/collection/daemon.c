@@ -1,0 +1,141 @@
+/* The daemon: coordinates. It leads the collections that no mutator leads, keeps memory committed and populated ahead,
+ * gives memory back, prints the log. It is never part of a stop. */
+#include "lib/collection/cycle.h"
+#include "threads/futex.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+enum { TICK_NS = 100000000 }; /* while there may be memory to give back */
+
+struct report {
+    struct cds_wfcq_node node;
+    tenure__event event;
+};
+
+void tenure__daemon_poke(tenure_heap *heap)
+{
+    /* release: what the request is about is seen by the daemon that sees the new number. */
+    atomic_fetch_add_explicit(&heap->daemon_wake, 1, memory_order_release);
+    tenure__futex_wake(&heap->daemon_wake, 1);
+}
+
+void tenure__daemon_report(tenure_heap *heap, const tenure__event *event)
+{
+    bool poke = atomic_load_explicit(&heap->full_wanted, memory_order_relaxed) ||
+                atomic_load_explicit(&heap->free_count, memory_order_relaxed) < heap->populate_blocks / 2;
+    if (heap->options.log_gc) {
+        struct report *report = malloc(sizeof *report);
+        if (report != 0) {
+            cds_wfcq_node_init(&report->node);
+            report->event = *event;
+            cds_wfcq_enqueue(&heap->events_head, &heap->events_tail, &report->node);
+            poke = true;
+        }
+    }
+    if (poke) tenure__daemon_poke(heap);
+}
+
+static void print_reports(tenure_heap *heap)
+{
+    for (;;) {
+        struct cds_wfcq_node *node = __cds_wfcq_dequeue_nonblocking(&heap->events_head, &heap->events_tail);
+        if (node == 0 || node == CDS_WFCQ_WOULDBLOCK) return;
+        struct report *report = caa_container_of(node, struct report, node);
+        tenure__tsan_acquire(report);
+        tenure__event_print(&report->event, stderr);
+        free(report);
+    }
+}
+
+static void lead(tenure_heap *heap, int generation, const char *reason)
+{
+    if (heap->roots.program_wanted) tenure__roots_refresh(heap);
+    tenure__lock_stop(&heap->world);
+    tenure__lead(heap, generation, reason, true);
+    tenure__unlock_stop(&heap->world);
+}
+
+/* Serves all tickets that were drawn up to now with one collection of the oldest generation that was asked for. */
+static bool serve(tenure_heap *heap)
+{
+    uint32_t tickets[3];
+    int generation = -1;
+    for (int i = 0; i < 3; i++) {
+        /* acquire: pairs with the release of whoever drew the ticket. */
+        tickets[i] = atomic_load_explicit(&heap->wanted[i], memory_order_acquire);
+        if (tickets[i] != atomic_load_explicit(&heap->done[i], memory_order_relaxed)) generation = i;
+    }
+    const char *reason = "requested";
+    if (atomic_exchange_explicit(&heap->full_wanted, false, memory_order_acq_rel)) {
+        if (generation < 2) reason = "gen2 growth";
+        generation = 2;
+    }
+    if (generation < 0) return false;
+    lead(heap, generation, reason);
+    for (int i = 0; i <= generation; i++) {
+        /* release: the collection is complete for whoever sees its ticket served. */
+        atomic_store_explicit(&heap->done[i], tickets[i], memory_order_release);
+        tenure__futex_wake(&heap->done[i], UINT32_MAX >> 1);
+    }
+    return true;
+}
+
+/* Free memory beyond what the next collections will want goes back when nothing needed it for return_delay. */
+static void return_memory(tenure_heap *heap, uint64_t *quiet_since)
+{
+    const uint64_t now = tenure__now_ns();
+    const uint64_t used = atomic_load_explicit(&heap->used_blocks, memory_order_relaxed);
+    if (used > heap->used_peak_blocks) heap->used_peak_blocks = used;
+    if (now - *quiet_since < heap->options.return_delay) return;
+    *quiet_since = now;
+    /* Kept: enough to reach the peak of the last period again. */
+    const uint64_t peak = heap->used_peak_blocks;
+    heap->used_peak_blocks = used;
+    const uint64_t keep = (peak > used ? peak - used : 0) + heap->populate_blocks;
+    while (tenure__arena_return(heap, (uint32_t)keep)) {
+        if (atomic_load_explicit(&heap->daemon_stops, memory_order_relaxed)) return;
+        if (serve(heap)) return;
+    }
+}
+
+static void *daemon_thread(void *arg)
+{
+    tenure_heap *heap = arg;
+    uint64_t quiet_since = tenure__now_ns();
+    for (;;) {
+        const uint32_t seen = atomic_load_explicit(&heap->daemon_wake, memory_order_acquire);
+        while (serve(heap)) {}
+        print_reports(heap);
+        if (atomic_load_explicit(&heap->daemon_stops, memory_order_acquire)) return 0;
+        tenure__arena_populate(heap, heap->populate_blocks);
+        return_memory(heap, &quiet_since);
+        if (atomic_load_explicit(&heap->daemon_wake, memory_order_acquire) == seen)
+            tenure__futex_wait(&heap->daemon_wake, seen, TICK_NS);
+    }
+}
+
+tenure_status tenure__daemon_start(tenure_heap *heap)
+{
+    cds_wfcq_init(&heap->events_head, &heap->events_tail);
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old); /* the program's signals are for the program's threads */
+    const int error = pthread_create(&heap->daemon, 0, daemon_thread, heap);
+    pthread_sigmask(SIG_SETMASK, &old, 0);
+    if (error != 0) {
+        cds_wfcq_destroy(&heap->events_head, &heap->events_tail);
+        errno = error;
+        return TENURE_ESYSTEM;
+    }
+    pthread_setname_np(heap->daemon, "tenure-daemon");
+    return TENURE_OK;
+}
+
+void tenure__daemon_stop(tenure_heap *heap)
+{
+    atomic_store_explicit(&heap->daemon_stops, true, memory_order_release);
+    tenure__daemon_poke(heap);
+    TENURE__MUST(pthread_join(heap->daemon, 0));
+    cds_wfcq_destroy(&heap->events_head, &heap->events_tail);
+}

@@ -1,0 +1,740 @@
+/* See trace.h. Copying follows Cheney's idea with per-worker queues instead of a scan pointer; the claim is a
+ * compare-and-swap of the header against the forwarding address, made after the copy: the loser takes its copy back. */
+#include "lib/collection/trace.h"
+#include "lib/collection/remembered.h"
+#include "threads/futex.h"
+#include <sched.h>
+#include <string.h>
+
+enum {
+    PIECE_BYTES = 64 * 1024,
+    HOLE_MIN_GRANULES = 8,
+    INVITE_AFTER = 200, /* objects, before small work becomes worth a second worker */
+    SHARE_ABOVE = 16    /* entries on the local stack */
+};
+
+void tenure__trace_prepare(tenure_heap *heap)
+{
+    memset(heap->action, TENURE__ACTION_NONE, sizeof heap->action);
+    for (unsigned kind = 0; kind < 256; kind++) {
+        if ((kind & TENURE__KIND_GENERATION) == 0 || (kind & TENURE__KIND_FROZEN) != 0) continue;
+        const unsigned generation = tenure__kind_generation((uint8_t)kind);
+        if ((int)generation > heap->condemned) continue;
+        uint8_t action = TENURE__ACTION_MOVE;
+        if (kind & (TENURE__KIND_HEAD | TENURE__KIND_TAIL)) action = TENURE__ACTION_LARGE;
+        else if (generation == 2 && (kind & TENURE__KIND_EVACUATE) == 0)
+            action = kind & TENURE__KIND_LEAF ? TENURE__ACTION_MARK_LEAF : TENURE__ACTION_MARK;
+        heap->action[kind] = action;
+    }
+}
+
+unsigned tenure__final_generation(const tenure_heap *heap, uint32_t block)
+{
+    const uint8_t kind = tenure__kind_of(heap, block);
+    const unsigned generation = tenure__kind_generation(kind);
+    if ((int)generation > heap->condemned || (kind & TENURE__KIND_FROZEN) != 0) return generation;
+    if (kind & (TENURE__KIND_HEAD | TENURE__KIND_TAIL)) return heap->target;
+    return heap->blocks[block].sparse ? 1 : heap->target;
+}
+
+/* --- the local stack and the packets --- */
+
+static void share(tenure__worker *worker, uint32_t count)
+{
+    tenure_heap *heap = worker->heap;
+    const uint32_t index = tenure__packet_take(&heap->packets);
+    if (index == 0) return;
+    tenure__packet *packet = tenure__packet_at(&heap->packets, index);
+    if (count > TENURE__PACKET_ENTRIES) count = TENURE__PACKET_ENTRIES;
+    /* The oldest: nearest to the roots, so most likely to have much below them. */
+    memcpy(packet->entries, worker->stack, count * sizeof worker->stack[0]);
+    packet->count = count;
+    worker->top -= count;
+    memmove(worker->stack, worker->stack + count, worker->top * sizeof worker->stack[0]);
+    tenure__packet_push(&heap->packets, &heap->shared, index);
+}
+
+static bool take_packet(tenure__worker *worker, tenure__index_stack *stack)
+{
+    tenure_heap *heap = worker->heap;
+    const uint32_t index = tenure__packet_pop(&heap->packets, stack);
+    if (index == 0) return false;
+    tenure__packet *packet = tenure__packet_at(&heap->packets, index);
+    /* The local stack is empty or nearly so whenever packets are taken. */
+    memcpy(worker->stack + worker->top, packet->entries, packet->count * sizeof packet->entries[0]);
+    worker->top += packet->count;
+    tenure__packet_give(&heap->packets, index);
+    return true;
+}
+
+static void overflow(tenure__worker *worker, uintptr_t entry)
+{
+    tenure_heap *heap = worker->heap;
+    tenure__flags_set(&heap->blocks[tenure__block_index(heap, entry)], TENURE__BLOCK_RESCAN);
+    atomic_store_explicit(&heap->overflowed, true, memory_order_relaxed);
+}
+
+static inline void push(tenure__worker *worker, uintptr_t entry)
+{
+    if (__builtin_expect(worker->top == TENURE__STACK_WORDS, 0)) {
+        for (unsigned i = 0; i < TENURE__STACK_WORDS / 2 / TENURE__PACKET_ENTRIES; i++)
+            share(worker, TENURE__PACKET_ENTRIES);
+        if (worker->top == TENURE__STACK_WORDS) {
+            overflow(worker, entry & ~(uintptr_t)TENURE__ENTRY_TAG);
+            return;
+        }
+    }
+    worker->stack[worker->top++] = entry;
+}
+
+void tenure__trace_push(tenure__worker *worker, uintptr_t entry) { push(worker, entry); }
+
+static void push_slot(tenure__worker *worker, uintptr_t *slot)
+{
+    const tenure_heap *heap = worker->heap;
+    const uintptr_t value = __atomic_load_n(slot, __ATOMIC_RELAXED);
+    if (!tenure__in_arena(heap, value)) return;
+    __builtin_prefetch((void *)(value - 8), 1);
+    push(worker, (uintptr_t)slot);
+}
+
+/* --- where copies go --- */
+
+/* The next hole of the buffer's block after the one that is full. */
+static bool next_hole(tenure_heap *heap, tenure__buffer *buffer, unsigned granules)
+{
+    const uint32_t block = buffer->block - 1;
+    uint64_t occupied[TENURE__BITMAP_WORDS];
+    tenure__occupied(tenure__bits_of(heap->live, block), tenure__bits_of(heap->ends, block), occupied);
+    occupied[0] |= 1;
+    unsigned start = (unsigned)(buffer->end + 8 - tenure__block_start(heap, block)) >> 4, end;
+    if (!tenure__next_hole(occupied, &start, &end, granules > HOLE_MIN_GRANULES ? granules : HOLE_MIN_GRANULES))
+        return false;
+    const uintptr_t base = tenure__block_start(heap, block);
+    buffer->top = base + (uintptr_t)start * 16 - 8;
+    buffer->end = base + (uintptr_t)end * 16 - 8;
+    return true;
+}
+
+static void close_buffer(tenure_heap *heap, tenure__buffer *buffer)
+{
+    if (buffer->block != 0) tenure__flags_clear(&heap->blocks[buffer->block - 1], TENURE__BLOCK_OPEN);
+    *buffer = (tenure__buffer){ 0 };
+}
+
+void tenure__buffers_close(tenure_heap *heap, unsigned generation)
+{
+    for (unsigned i = 0; i < heap->worker_count; i++)
+        for (unsigned sort = 0; sort < TENURE__BLOCK_SORTS; sort++)
+            close_buffer(heap, &heap->workers[i].buffers[generation][sort]);
+}
+
+static bool open_buffer(tenure__worker *worker, tenure__buffer *buffer, unsigned sort, unsigned granules)
+{
+    tenure_heap *heap = worker->heap;
+    const unsigned generation = heap->target;
+    /* While Gen 2 is marked, other workers set mark bits in old blocks: copies go to fresh ones. */
+    for (unsigned tries = 0; !heap->marking && tries < 4; tries++) {
+        if (buffer->block != 0 && next_hole(heap, buffer, granules)) return true;
+        const uint32_t block = tenure__blocks_pop(heap, &heap->holes[generation][sort]);
+        if (block == TENURE__NO_BLOCK) break;
+        close_buffer(heap, buffer);
+        tenure__flags_set(&heap->blocks[block], TENURE__BLOCK_OPEN);
+        buffer->block = block + 1;
+        buffer->end = tenure__block_start(heap, block) - 8;
+    }
+    const uint32_t block = tenure__block_take(heap);
+    if (block == TENURE__NO_BLOCK) return false;
+    close_buffer(heap, buffer);
+    tenure__flags_set(&heap->blocks[block], TENURE__BLOCK_OPEN);
+    if (generation == 1)
+        heap->gen1_blocks[atomic_fetch_add_explicit(&heap->gen1_count, 1, memory_order_relaxed)] = block;
+    atomic_fetch_add_explicit(&heap->generation_blocks[generation], 1, memory_order_relaxed);
+    heap->blocks[block].live_granules = 0;
+    tenure__set_kind(heap, block, (uint8_t)(tenure__kind(generation) | tenure__sort_kind(sort)));
+    buffer->block = block + 1;
+    buffer->top = tenure__block_start(heap, block) + 8;
+    buffer->end = buffer->top + (uintptr_t)(TENURE__GRANULES - 1) * 16;
+    return true;
+}
+
+static inline unsigned sort_of(const tenure__plan *plan)
+{
+    if (plan->shape == TENURE__SHAPE_LEAF) return TENURE__LEAF;
+    return plan->shape == TENURE__SHAPE_AMBIGUOUS ? TENURE__APART_AMBIGUOUS : TENURE__PLAIN;
+}
+
+/* --- staying --- */
+
+static void set_bits_shared(tenure_heap *heap, uint32_t block, uintptr_t object, unsigned granules)
+{
+    const unsigned start = tenure__granule_of(object);
+    tenure__bit_claim(tenure__bits_of(heap->live, block), start);
+    tenure__bit_claim(tenure__bits_of(heap->ends, block), start + granules - 1);
+}
+
+/* The object (in a block that is emptied) stays where it is and is alive, unless another worker was faster to copy it;
+ * scanned by whoever says so first. Returns where it is. */
+static uintptr_t stay(tenure__worker *worker, uintptr_t object, uint32_t block)
+{
+    tenure_heap *heap = worker->heap;
+    uint64_t header = atomic_load_explicit(tenure__header_of(object), memory_order_acquire);
+    do {
+        if ((header & TENURE__HEADER) == 0) return (uintptr_t)header;
+        if (header & TENURE__STAYS) return object;
+    } while (!atomic_compare_exchange_weak_explicit(tenure__header_of(object), &header, header | TENURE__STAYS,
+        memory_order_acq_rel, memory_order_acquire));
+    if ((header & TENURE__PINNED) == 0) {
+        set_bits_shared(heap, block, object, tenure__header_granules(header));
+        tenure__flags_set(&heap->blocks[block], TENURE__BLOCK_KEEPS);
+    }
+    push(worker, object | TENURE__ENTRY_OBJECT);
+    return object;
+}
+
+void tenure__pin_object(tenure__worker *worker, uintptr_t object, bool live)
+{
+    tenure_heap *heap = worker->heap;
+    const uint32_t block = tenure__block_index(heap, object);
+    switch (heap->action[tenure__kind_of(heap, block)]) {
+    case TENURE__ACTION_MOVE: {
+        uint64_t header = tenure__header_load(object);
+        if ((int)tenure__header_generation(header) > heap->condemned) return;
+        header = atomic_fetch_or_explicit(tenure__header_of(object), TENURE__PINNED, memory_order_relaxed);
+        if ((header & TENURE__PINNED) == 0) {
+            const unsigned granules = tenure__header_granules(header);
+            set_bits_shared(heap, block, object, granules);
+            tenure__flags_set(&heap->blocks[block], TENURE__BLOCK_KEEPS);
+            atomic_fetch_add_explicit(&heap->blocks[block].pinned_granules, granules, memory_order_relaxed);
+            worker->pinned_objects++;
+        }
+        if (live) stay(worker, object, block);
+        break;
+    }
+    case TENURE__ACTION_MARK:
+        if (live && tenure__bit_claim(tenure__bits_of(heap->mark, block), tenure__granule_of(object)))
+            push(worker, object | TENURE__ENTRY_OBJECT);
+        break;
+    case TENURE__ACTION_MARK_LEAF:
+        if (live) tenure__bit_claim(tenure__bits_of(heap->mark, block), tenure__granule_of(object));
+        break;
+    case TENURE__ACTION_LARGE:
+        if (live &&
+            (atomic_fetch_or_explicit(tenure__header_of(object), TENURE__STAYS, memory_order_relaxed) &
+                TENURE__STAYS) == 0)
+            push(worker, object | TENURE__ENTRY_OBJECT);
+        break;
+    }
+}
+
+void tenure__pin_word(tenure__worker *worker, uintptr_t word, bool live)
+{
+    tenure_heap *heap = worker->heap;
+    word &= ~heap->options.ambiguous_mask;
+    if (!tenure__in_arena(heap, word)) return;
+    const uintptr_t object = tenure__find_object(heap, word);
+    if (object != 0) tenure__pin_object(worker, object, live);
+    const uintptr_t neighbour = tenure__find_header_neighbour(heap, word);
+    if (neighbour != 0) tenure__pin_object(worker, neighbour, live);
+}
+
+/* --- copying and marking --- */
+
+/* Copies the object, or lets it stay; returns where it is from now on. */
+static uintptr_t move(tenure__worker *worker, uintptr_t object, uint32_t block);
+static void scan(tenure__worker *worker, uintptr_t object, uint64_t header);
+
+/* Room for granules in the buffer; the header's address; 0: no memory. */
+static inline uintptr_t allocate_copy(tenure__worker *worker, tenure__buffer *buffer, unsigned sort, unsigned granules)
+{
+    const uintptr_t bytes = (uintptr_t)granules * 16;
+    if (__builtin_expect(buffer->end - buffer->top < bytes, 0)) {
+        if ((worker->heap->options.torture & TENURE_TORTURE_NOSPACE) != 0 && (worker->nospace++ & 1) != 0) return 0;
+        if (!open_buffer(worker, buffer, sort, granules)) return 0;
+    }
+    const uintptr_t top = buffer->top;
+    buffer->top = top + bytes;
+    return top;
+}
+
+static inline void set_copy_bits(tenure_heap *heap, uintptr_t copy, unsigned granules)
+{
+    const uint32_t block = tenure__block_index(heap, copy);
+    const unsigned granule = tenure__granule_of(copy);
+    tenure__bit_set_owned(tenure__bits_of(heap->live, block), granule);
+    tenure__bit_set_owned(tenure__bits_of(heap->ends, block), granule + granules - 1);
+    if (heap->marking) tenure__bit_set_owned(tenure__bits_of(heap->mark, block), granule);
+}
+
+static void clear_bit_owned(tenure__bits *bits, unsigned granule)
+{
+    const uint64_t word = atomic_load_explicit(&bits[granule >> 6], memory_order_relaxed);
+    atomic_store_explicit(&bits[granule >> 6], word & ~((uint64_t)1 << (granule & 63)), memory_order_relaxed);
+}
+
+static void clear_copy_bits(tenure_heap *heap, uintptr_t copy, unsigned granules)
+{
+    const uint32_t block = tenure__block_index(heap, copy);
+    const unsigned granule = tenure__granule_of(copy);
+    clear_bit_owned(tenure__bits_of(heap->live, block), granule);
+    clear_bit_owned(tenure__bits_of(heap->ends, block), granule + granules - 1);
+    if (heap->marking) clear_bit_owned(tenure__bits_of(heap->mark, block), granule);
+}
+
+/* Payload words, relaxed where others may read them; sizes are multiples of 16 less 8. */
+static inline void copy_payload(uintptr_t to, uintptr_t from, size_t bytes)
+{
+    memcpy((void *)to, (const void *)from, bytes);
+}
+
+static uint64_t identity_of(uintptr_t object)
+{
+    uint64_t hash = object * 0x9e3779b97f4a7c15u;
+    hash ^= hash >> 32;
+    hash *= 0xd6e8feb86659fd93u;
+    hash ^= hash >> 29;
+    return hash | 1;
+}
+
+uint64_t tenure_identity_hash(tenure_thread *self, void *object)
+{
+    (void)self;
+    const uint64_t header =
+        atomic_fetch_or_explicit(tenure__header_of((uintptr_t)object), TENURE__HASHED, memory_order_relaxed);
+    if ((header & TENURE__HASH_STORED) == 0) return identity_of((uintptr_t)object);
+    const size_t last = (size_t)tenure__header_granules(header) * 16 - 16;
+    return *(const uint64_t *)((uintptr_t)object + last);
+}
+
+static uintptr_t move(tenure__worker *worker, uintptr_t object, uint32_t block)
+{
+    tenure_heap *heap = worker->heap;
+    /* acquire: pairs with the release below; whoever follows a forwarding address may read the copy's header. */
+    uint64_t header = atomic_load_explicit(tenure__header_of(object), memory_order_acquire);
+    if ((header & TENURE__HEADER) == 0) return (uintptr_t)header;
+    if (header & TENURE__STAYS) return object;
+    if ((int)tenure__header_generation(header) > heap->condemned) return object;
+    if (header & TENURE__PINNED) return stay(worker, object, block);
+    const unsigned sort = sort_of(tenure__plan_of(header));
+    const unsigned granules = tenure__header_granules(header);
+    const bool append_hash = (header & (TENURE__HASHED | TENURE__HASH_STORED)) == TENURE__HASHED;
+    const unsigned copy_granules = granules + append_hash;
+    tenure__buffer *buffer = &worker->buffers[heap->target][sort];
+    const uintptr_t top = allocate_copy(worker, buffer, sort, copy_granules);
+    if (top == 0) {
+        worker->stayed_objects++;
+        return stay(worker, object, block);
+    }
+    const uintptr_t copy = top + 8;
+    copy_payload(copy, object, (size_t)granules * 16 - 8);
+    uint64_t copy_header = tenure__header_with_generation(header, heap->target) | TENURE__UNLOGGED;
+    copy_header &= ~(uint64_t)TENURE__REMEMBERED;
+    if (append_hash) {
+        *(uint64_t *)(copy + (size_t)granules * 16) = identity_of(object);
+        *(uint64_t *)(copy + (size_t)granules * 16 - 8) = 0;
+        copy_header = (copy_header | TENURE__HASH_STORED) + ((uint64_t)1 << TENURE__SIZE_SHIFT);
+    }
+    tenure__header_store(copy, copy_header);
+    set_copy_bits(heap, copy, copy_granules);
+    /* release: the copy is complete before its address can be seen. */
+    if (!atomic_compare_exchange_strong_explicit(tenure__header_of(object), &header, copy, memory_order_acq_rel,
+            memory_order_acquire)) {
+        clear_copy_bits(heap, copy, copy_granules);
+        buffer->top = top;
+        return header & TENURE__HEADER ? object : (uintptr_t)header;
+    }
+    worker->copied_objects++;
+    worker->copied_bytes += (size_t)copy_granules * 16;
+    if (sort != TENURE__LEAF) scan(worker, copy, copy_header);
+    return copy;
+}
+
+/* Follows a reference to that object; returns where the object is from now on. */
+static inline uintptr_t follow(tenure__worker *worker, uintptr_t object)
+{
+    tenure_heap *heap = worker->heap;
+    const uint32_t block = tenure__block_index(heap, object);
+    switch (heap->action[tenure__kind_of(heap, block)]) {
+    case TENURE__ACTION_MOVE: return move(worker, object, block);
+    case TENURE__ACTION_MARK:
+        if (tenure__bit_claim(tenure__bits_of(heap->mark, block), tenure__granule_of(object)))
+            scan(worker, object, tenure__header_load(object));
+        break;
+    case TENURE__ACTION_MARK_LEAF:
+        tenure__bit_claim(tenure__bits_of(heap->mark, block), tenure__granule_of(object));
+        break;
+    case TENURE__ACTION_LARGE:
+        if ((atomic_fetch_or_explicit(tenure__header_of(object), TENURE__STAYS, memory_order_relaxed) &
+                TENURE__STAYS) == 0)
+            push(worker, object | TENURE__ENTRY_OBJECT);
+        break;
+    }
+    return object;
+}
+
+/* A slot of an object that ends in Gen 2 leads to one that ends in Gen 1: the slot's owner is remembered. */
+static void note_edge(tenure__worker *worker, uintptr_t slot, uintptr_t target)
+{
+    tenure_heap *heap = worker->heap;
+    if (tenure__final_generation(heap, tenure__block_index(heap, target)) != 1) return;
+    if (worker->immediate) worker->edge = true;
+    else if (tenure__in_arena(heap, slot) && tenure__final_generation(heap, tenure__block_index(heap, slot)) == 2)
+        tenure__remember_slot(worker, slot);
+}
+
+static inline void process_slot(tenure__worker *worker, uintptr_t *slot)
+{
+    tenure_heap *heap = worker->heap;
+    const uintptr_t value = __atomic_load_n(slot, __ATOMIC_RELAXED);
+    if (!tenure__in_arena(heap, value)) return;
+    const uintptr_t tag = value & 15;
+    if (((heap->options.ref_tags >> tag) & 1) == 0) return;
+    const uintptr_t object = value - tag;
+    const uintptr_t now = follow(worker, object);
+    if (now != object) __atomic_store_n(slot, now | tag, __ATOMIC_RELAXED);
+    /* Copies end in the target generation; an edge to Gen 1 that matters leads to what did not move. */
+    if (worker->immediate || (now == object && heap->some_sparse)) note_edge(worker, (uintptr_t)slot, now);
+}
+
+void tenure__trace_slot(tenure__worker *worker, uintptr_t *slot) { process_slot(worker, slot); }
+
+/* --- scanning --- */
+
+static inline void visit(tenure__worker *worker, uintptr_t *slot)
+{
+    if (__builtin_expect(worker->immediate, 0)) process_slot(worker, slot);
+    else push_slot(worker, slot);
+}
+
+void tenure_visit(tenure_visitor *visitor, void *slot) { visit(&visitor->worker, slot); }
+void tenure_visit_range(tenure_visitor *visitor, void *slots, size_t count)
+{
+    for (size_t i = 0; i < count; i++) visit(&visitor->worker, (uintptr_t *)slots + i);
+}
+
+static void visit_interior(tenure__worker *worker, uintptr_t *slot)
+{
+    tenure_heap *heap = worker->heap;
+    const uintptr_t value = __atomic_load_n(slot, __ATOMIC_RELAXED);
+    const uintptr_t object = tenure__find_object(heap, value);
+    if (object == 0) return;
+    worker->later = true;
+    const uintptr_t now = follow(worker, object);
+    worker->later = worker->immediate;
+    if (now != object) __atomic_store_n(slot, now + (value - object), __ATOMIC_RELAXED);
+    note_edge(worker, (uintptr_t)slot, now);
+}
+
+/* A word of an ambiguous object: what it may point to was pinned before anything moved, and is alive now. */
+static void visit_word(tenure__worker *worker, uintptr_t *slot)
+{
+    tenure_heap *heap = worker->heap;
+    const uintptr_t word = __atomic_load_n(slot, __ATOMIC_RELAXED) & ~heap->options.ambiguous_mask;
+    if (!tenure__in_arena(heap, word)) return;
+    const uintptr_t object = tenure__find_object(heap, word), neighbour = tenure__find_header_neighbour(heap, word);
+    worker->later = true;
+    if (object != 0) {
+        follow(worker, object);
+        note_edge(worker, (uintptr_t)slot, object);
+    }
+    if (neighbour != 0) {
+        follow(worker, neighbour);
+        note_edge(worker, (uintptr_t)slot, neighbour);
+    }
+    worker->later = worker->immediate;
+}
+
+static inline void visit_map(tenure__worker *worker, uintptr_t start, uint64_t map, uintptr_t low, uintptr_t high)
+{
+    while (map != 0) {
+        const uintptr_t slot = start + (uintptr_t)__builtin_ctzll(map) * 8;
+        map &= map - 1;
+        if (slot >= low && slot < high) visit(worker, (uintptr_t *)slot);
+    }
+}
+
+static void visit_elements(tenure__worker *worker, const tenure__plan *plan, uintptr_t object, uintptr_t low,
+                           uintptr_t high, uintptr_t end)
+{
+    const uintptr_t first = object + plan->flex_offset;
+    uintptr_t element = first;
+    if (low > first) element = first + (low - first) / plan->flex_stride * plan->flex_stride;
+    for (; element < high && element + plan->flex_stride <= end; element += plan->flex_stride)
+        visit_map(worker, element, plan->element_map, low, high);
+}
+
+static void visit_item(tenure__worker *worker, const tenure__item *item, uintptr_t start, uintptr_t low, uintptr_t high)
+{
+    for (uint32_t i = 0; i < item->count; i++) {
+        const uintptr_t slot = start + item->offset + (uintptr_t)i * item->stride;
+        if (slot < low || slot >= high) continue;
+        if (item->kind == TENURE__INTERIOR) visit_interior(worker, (uintptr_t *)slot);
+        else visit(worker, (uintptr_t *)slot);
+    }
+}
+
+static void visit_items(tenure__worker *worker, const tenure__plan *plan, uintptr_t object, uintptr_t low, uintptr_t high,
+                        uintptr_t end)
+{
+    const tenure_type *type = plan->type;
+    for (uint32_t i = 0; i < type->item_count; i++) {
+        const tenure__item *item = &type->items[i];
+        if (item->kind != TENURE__ELEMENT) {
+            visit_item(worker, item, object, low, high);
+            continue;
+        }
+        for (uintptr_t element = object + plan->flex_offset; element + plan->flex_stride <= end;
+             element += plan->flex_stride)
+            if (element < high && element + plan->flex_stride > low) visit_item(worker, item, element, low, high);
+    }
+    if (type->flags & TENURE__FLEX_REFS) {
+        const uintptr_t first = object + plan->flex_offset;
+        for (uintptr_t slot = first > low ? first : low; slot < high; slot += 8) visit(worker, (uintptr_t *)slot);
+    }
+}
+
+/* The references of the object (payload up to end) that lie in [low, high). */
+static inline void scan_range(tenure__worker *worker, const tenure__plan *plan, uintptr_t object, uintptr_t end,
+                              uintptr_t low, uintptr_t high)
+{
+    switch ((tenure__shape)plan->shape) {
+    case TENURE__SHAPE_FILLER:
+    case TENURE__SHAPE_LEAF: break;
+    case TENURE__SHAPE_MAP: visit_map(worker, object, plan->fixed_map, low, high); break;
+    case TENURE__SHAPE_REFS: {
+        visit_map(worker, object, plan->fixed_map, low, high);
+        const uintptr_t first = object + plan->flex_offset;
+        for (uintptr_t slot = first > low ? first : low; slot < high; slot += 8) visit(worker, (uintptr_t *)slot);
+        break;
+    }
+    case TENURE__SHAPE_ELEMENTS:
+        visit_map(worker, object, plan->fixed_map, low, high);
+        visit_elements(worker, plan, object, low, high, end);
+        break;
+    case TENURE__SHAPE_ITEMS: visit_items(worker, plan, object, low, high, end); break;
+    case TENURE__SHAPE_CUSTOM:
+        plan->type->trace((void *)object, (void *)low, (void *)high, (tenure_visitor *)worker);
+        break;
+    case TENURE__SHAPE_AMBIGUOUS:
+        for (uintptr_t slot = low; slot < high; slot += 8) visit_word(worker, (uintptr_t *)slot);
+        break;
+    }
+}
+
+/* Entries with trace functions wait for a worker that may call them. */
+static bool defer_custom(tenure__worker *worker, const tenure__plan *plan, uintptr_t entry)
+{
+    if (plan->shape != TENURE__SHAPE_CUSTOM || worker->may_trace) return false;
+    tenure__trace_defer(worker, entry);
+    return true;
+}
+
+void tenure__trace_defer(tenure__worker *worker, uintptr_t entry)
+{
+    tenure_heap *heap = worker->heap;
+    const uint32_t index = tenure__packet_take(&heap->packets);
+    if (index == 0) {
+        if ((entry & TENURE__ENTRY_TAG) == TENURE__ENTRY_CALLBACK) tenure__fatal(__func__, __LINE__, 12);
+        overflow(worker, entry & ~(uintptr_t)TENURE__ENTRY_TAG);
+        return;
+    }
+    tenure__packet *packet = tenure__packet_at(&heap->packets, index);
+    packet->entries[packet->count++] = entry;
+    tenure__packet_push(&heap->packets, &heap->custom, index);
+    tenure__gang_invite(&heap->world.gang, 1, true);
+}
+
+static void scan_piece(tenure__worker *worker, uintptr_t piece)
+{
+    tenure_heap *heap = worker->heap;
+    const uint32_t head = tenure__run_head(heap, tenure__block_index(heap, piece));
+    const uintptr_t object = tenure__run_object(heap, head);
+    const uintptr_t end = object + heap->blocks[head].large_bytes;
+    const tenure__plan *plan = tenure__plan_of(tenure__header_load(object));
+    if (!plan->has_references || defer_custom(worker, plan, piece | TENURE__ENTRY_PIECE)) return;
+    /* Pieces begin at block boundaries, but for the first, which begins with the object. */
+    const uintptr_t next = (piece & ~(uintptr_t)(TENURE__BLOCK_BYTES - 1)) + PIECE_BYTES;
+    if (next < end) push(worker, next | TENURE__ENTRY_PIECE);
+    scan_range(worker, plan, object, end, piece, next < end ? next : end);
+}
+
+static void scan(tenure__worker *worker, uintptr_t object, uint64_t header)
+{
+    if (__builtin_expect(worker->later, 0)) {
+        push(worker, object | TENURE__ENTRY_OBJECT);
+        return;
+    }
+    if (header & TENURE__LARGE) {
+        scan_piece(worker, object);
+        return;
+    }
+    worker->scanned++;
+    const tenure__plan *plan = tenure__plan_of(header);
+    if (plan->shape == TENURE__SHAPE_MAP) { /* by far the most */
+        uint64_t map = plan->fixed_map;
+        while (map != 0) {
+            visit(worker, (uintptr_t *)object + __builtin_ctzll(map));
+            map &= map - 1;
+        }
+        return;
+    }
+    if (!plan->has_references || defer_custom(worker, plan, object | TENURE__ENTRY_OBJECT)) return;
+    const uintptr_t end = object + (size_t)tenure__header_payload_granules(header) * 16 - 8;
+    scan_range(worker, plan, object, end, object, end);
+}
+
+bool tenure__scan_old(tenure__worker *worker, uintptr_t object, uintptr_t low, uintptr_t high)
+{
+    tenure_heap *heap = worker->heap;
+    const uint64_t header = tenure__header_load(object);
+    const tenure__plan *plan = tenure__plan_of(header);
+    const uintptr_t end = object + tenure__payload_bytes(heap, object, header);
+    worker->immediate = worker->later = true;
+    worker->edge = false;
+    scan_range(worker, plan, object, end, low > object ? low : object, high < end ? high : end);
+    worker->immediate = worker->later = false;
+    return worker->edge;
+}
+
+/* --- the loop --- */
+
+static void process_entry(tenure__worker *worker, uintptr_t entry)
+{
+    tenure_heap *heap = worker->heap;
+    const uintptr_t address = entry & ~(uintptr_t)TENURE__ENTRY_TAG;
+    switch (entry & TENURE__ENTRY_TAG) {
+    case TENURE__ENTRY_SLOT: process_slot(worker, (uintptr_t *)address); break;
+    case TENURE__ENTRY_PIECE: scan_piece(worker, address); break;
+    case TENURE__ENTRY_OBJECT: scan(worker, address, tenure__header_load(address)); break;
+    case TENURE__ENTRY_CALLBACK: {
+        const tenure__root_callback *callback = &heap->roots.callbacks[address >> 3];
+        callback->fn((tenure_visitor *)worker, callback->arg);
+        break;
+    }
+    default: tenure__process_old_entry(worker, entry); break;
+    }
+}
+
+/* The next entry, four later than it was popped, so that its target's header is on its way into the cache. */
+static inline uintptr_t pop(tenure__worker *worker)
+{
+    while (worker->top != 0) {
+        const uintptr_t entry = worker->stack[--worker->top];
+        uintptr_t *place = &worker->ring[worker->ring_at++ % TENURE__RING];
+        const uintptr_t ready = *place;
+        *place = entry;
+        if (ready != 0) return ready;
+    }
+    for (unsigned i = 0; i < TENURE__RING; i++) {
+        uintptr_t *place = &worker->ring[worker->ring_at++ % TENURE__RING];
+        const uintptr_t ready = *place;
+        *place = 0;
+        if (ready != 0) return ready;
+    }
+    return 0;
+}
+
+static inline bool empty(const tenure__index_stack *stack)
+{
+    return (uint32_t)atomic_load_explicit(stack, memory_order_relaxed) == 0;
+}
+
+static bool find_work(tenure__worker *worker)
+{
+    tenure_heap *heap = worker->heap;
+    if (take_packet(worker, &heap->shared)) return true;
+    return worker->may_trace && take_packet(worker, &heap->custom);
+}
+
+void tenure__trace_drain(tenure__worker *worker)
+{
+    tenure_heap *heap = worker->heap;
+    tenure__gang *gang = &heap->world.gang;
+    for (;;) {
+        uintptr_t entry;
+        unsigned since = 0;
+        while ((entry = pop(worker)) != 0) {
+            process_entry(worker, entry);
+            if (++since % 32 != 0) continue;
+            if (worker->scanned > INVITE_AFTER && worker->index == 0) {
+                worker->scanned = 0;
+                const uint64_t members = atomic_load_explicit(&gang->members, memory_order_relaxed);
+                const unsigned missing = heap->options.workers - (unsigned)__builtin_popcountll(members << 1);
+                if (missing != 0) tenure__gang_invite(gang, missing, false);
+            }
+            /* Somebody is there to take it, and nothing lies ready. */
+            if (worker->top > SHARE_ABOVE && empty(&heap->shared) &&
+                (atomic_load_explicit(&gang->members, memory_order_relaxed) << 1 & ~((uint64_t)2 << worker->index)) != 0)
+                share(worker, worker->top / 2);
+        }
+        if (find_work(worker)) continue;
+        /* Idle. When nobody works and nothing lies ready, nothing ever will: only workers make work, and each of them
+         * leaves no packet behind before it stops working. acq_rel: what each worker wrote is everybody's at the end. */
+        if (atomic_fetch_sub_explicit(&heap->working, 1, memory_order_acq_rel) == 1 && empty(&heap->custom)) return;
+        for (unsigned spins = 0;; spins++) {
+            if (!empty(&heap->shared) || (worker->may_trace && !empty(&heap->custom))) {
+                atomic_fetch_add_explicit(&heap->working, 1, memory_order_acq_rel);
+                if (find_work(worker)) break;
+                atomic_fetch_sub_explicit(&heap->working, 1, memory_order_acq_rel);
+            }
+            if (atomic_load_explicit(&heap->working, memory_order_acquire) == 0 && empty(&heap->custom) &&
+                empty(&heap->shared))
+                return;
+            if (spins < 100) tenure__cpu_relax();
+            else sched_yield();
+        }
+    }
+}
+
+/* --- after an overflow --- */
+
+static void rescan_object(tenure__worker *worker, uintptr_t object, uint32_t block)
+{
+    tenure_heap *heap = worker->heap;
+    const uint64_t header = tenure__header_load(object);
+    if ((header & TENURE__HEADER) == 0) return;
+    const uint8_t kind = tenure__kind_of(heap, block);
+    const bool older = (int)tenure__header_generation(header) > heap->condemned || (kind & TENURE__KIND_FROZEN) != 0;
+    const bool marked = heap->marking && tenure__kind_generation(kind) == 2 && (header & TENURE__LARGE) == 0 &&
+                        tenure__bit_get(tenure__bits_of(heap->mark, block), tenure__granule_of(object));
+    if (older) tenure__process_old_entry(worker, object | TENURE__ENTRY_LOGGED);
+    else if (marked || (header & TENURE__STAYS) != 0) scan(worker, object, header);
+    tenure__trace_drain(worker);
+    atomic_fetch_add_explicit(&heap->working, 1, memory_order_relaxed);
+}
+
+static void rescan_block(tenure__worker *worker, uint32_t block)
+{
+    tenure_heap *heap = worker->heap;
+    if (tenure__kind_of(heap, block) & (TENURE__KIND_HEAD | TENURE__KIND_TAIL)) {
+        rescan_object(worker, tenure__run_object(heap, tenure__run_head(heap, block)), block);
+        return;
+    }
+    tenure__bits *live = tenure__bits_of(heap->live, block);
+    const uintptr_t start = tenure__block_start(heap, block);
+    for (unsigned word = 0; word < TENURE__BITMAP_WORDS; word++) {
+        uint64_t bits = atomic_load_explicit(&live[word], memory_order_relaxed);
+        while (bits != 0) {
+            rescan_object(worker, start + (word * 64 + (unsigned)__builtin_ctzll(bits)) * (uintptr_t)16, block);
+            bits &= bits - 1;
+        }
+    }
+}
+
+void tenure__trace_rescan(tenure__worker *worker)
+{
+    tenure_heap *heap = worker->heap;
+    const uint32_t ends[2] = { atomic_load_explicit(&heap->frontier, memory_order_relaxed),
+        atomic_load_explicit(&heap->large_frontier, memory_order_relaxed) };
+    const uint32_t starts[2] = { 0, heap->large_start };
+    do {
+        atomic_store_explicit(&heap->overflowed, false, memory_order_relaxed);
+        for (unsigned part = 0; part < 2; part++)
+            for (uint32_t block = starts[part]; block < ends[part]; block++) {
+                if ((tenure__flags_of(&heap->blocks[block]) & TENURE__BLOCK_RESCAN) == 0) continue;
+                tenure__flags_clear(&heap->blocks[block], TENURE__BLOCK_RESCAN);
+                rescan_block(worker, block);
+            }
+    } while (atomic_load_explicit(&heap->overflowed, memory_order_relaxed));
+    tenure__trace_drain(worker);
+}

@@ -1,0 +1,61 @@
+/* The tracer of every collection: copies what is condemned and may move, marks what is marked in place, and follows
+ * references from there. One promotion queue a worker; packets of it for whoever is hungry. Stopped world only. */
+#ifndef TENURE_LIB_COLLECTION_TRACE_H
+#define TENURE_LIB_COLLECTION_TRACE_H
+
+#include "lib/heap/heap.h"
+
+/* What to do with a reference, by the kind of its target's block. */
+enum {
+    TENURE__ACTION_NONE,
+    TENURE__ACTION_MOVE,  /* copy, unless it is pinned */
+    TENURE__ACTION_MARK,  /* set the mark bit; scan if it was not set */
+    TENURE__ACTION_MARK_LEAF,
+    TENURE__ACTION_LARGE  /* claim by STAYS */
+};
+
+/* Entries of work lists and logs: an address with a tag in the low three bits. */
+enum {
+    TENURE__ENTRY_SLOT = 0,
+    TENURE__ENTRY_PIECE = 1,      /* of a large object: scan 64 KiB from here, then the next piece */
+    TENURE__ENTRY_OBJECT = 2,     /* scan it */
+    TENURE__ENTRY_LOGGED = 3,     /* an older object that was stored into */
+    TENURE__ENTRY_CARDS = 4,      /* a block of a large object with dirty cards */
+    TENURE__ENTRY_REMEMBERED = 5, /* a Gen 2 object on the Gen 2->1 list */
+    TENURE__ENTRY_CARDS_OLD = 6,  /* a block with remembered cards */
+    TENURE__ENTRY_CALLBACK = 7,   /* a root callback, by number */
+    TENURE__ENTRY_TAG = 7
+};
+
+struct tenure_visitor {
+    tenure__worker worker;
+};
+
+/* Fills heap->action for this collection (condemned, marking). */
+void tenure__trace_prepare(tenure_heap *heap);
+
+/* One precise reference outside the heap, now. */
+void tenure__trace_slot(tenure__worker *worker, uintptr_t *slot);
+/* Queues an entry. */
+void tenure__trace_push(tenure__worker *worker, uintptr_t entry);
+/* Works until no worker has any work left. */
+void tenure__trace_drain(tenure__worker *worker);
+
+/* Pins the object: it does not move in this collection; live: it is alive and will be scanned. Before anything is copied. */
+void tenure__pin_object(tenure__worker *worker, uintptr_t object, bool live);
+/* The same for whatever an ambiguous word may point to. */
+void tenure__pin_word(tenure__worker *worker, uintptr_t word, bool live);
+
+/* Scans the words of an ambiguous object's payload. */
+typedef void tenure__word_fn(tenure__worker *worker, uintptr_t word);
+
+/* After a work list or a log overflowed: scans what is alive in the blocks that say RESCAN. The leader. */
+void tenure__trace_rescan(tenure__worker *worker);
+
+/* The generation that objects which stay in (or are copied to) that block have after this collection. */
+unsigned tenure__final_generation(const tenure_heap *heap, uint32_t block);
+
+/* Closes the buffers of a generation: their blocks are nobody's. Leader, no phase going on. */
+void tenure__buffers_close(tenure_heap *heap, unsigned generation);
+
+#endif

@@ -1,0 +1,326 @@
+/* The arena: one reservation without access rights, small blocks in its first half, runs for large objects in its second;
+ * committed in steps of 4 MiB, given back block by block. Beside it the side tables, one mapping, populated as used.
+ *
+ * Blocks are taken and given without locks; runs under the large lock while mutators run. */
+#include "lib/heap/heap.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { RESERVE_FACTOR = 4, ALIGN = 2 << 20, MIN_ARENA_BLOCKS = 4 * TENURE__COMMIT_BLOCKS };
+
+static size_t round_up(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
+
+static bool map_side_tables(tenure_heap *heap)
+{
+    const size_t n = heap->block_count;
+    const size_t bitmap = n * TENURE__BITMAP_WORDS * sizeof(uint64_t);
+    const size_t sizes[] = { n * sizeof(tenure__block), bitmap, bitmap, bitmap, n * TENURE__CARDS, n, n * 4, n * 4,
+        n * 4 };
+    enum { TABLES = sizeof sizes / sizeof sizes[0] };
+    size_t offsets[TABLES], total = 0;
+    for (unsigned i = 0; i < TABLES; i++) {
+        offsets[i] = total;
+        total += round_up(sizes[i], 4096);
+    }
+    char *memory = mmap(0, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) return false;
+    heap->side_tables = memory;
+    heap->side_bytes = total;
+    heap->blocks = (tenure__block *)(memory + offsets[0]);
+    heap->live = (tenure__bits *)(memory + offsets[1]);
+    heap->mark = (tenure__bits *)(memory + offsets[2]);
+    heap->ends = (tenure__bits *)(memory + offsets[3]);
+    heap->cards = (_Atomic uint8_t *)(memory + offsets[4]);
+    heap->table = (_Atomic uint8_t *)(memory + offsets[5]);
+    heap->gen0_blocks = (uint32_t *)(memory + offsets[6]);
+    heap->gen1_blocks = (uint32_t *)(memory + offsets[7]);
+    heap->young_runs = (uint32_t *)(memory + offsets[8]);
+    return true;
+}
+
+static bool try_arena(tenure_heap *heap, size_t bytes)
+{
+    void *memory = mmap(0, bytes + ALIGN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) return false;
+    heap->reservation = memory;
+    heap->reservation_bytes = bytes + ALIGN;
+    heap->base = round_up((uintptr_t)memory, ALIGN);
+    heap->arena_bytes = bytes;
+    heap->block_count = (uint32_t)(bytes >> TENURE__BLOCK_SHIFT);
+    heap->large_start = heap->block_count / 2 / TENURE__COMMIT_BLOCKS * TENURE__COMMIT_BLOCKS;
+    if (map_side_tables(heap)) return true;
+    munmap(memory, heap->reservation_bytes);
+    heap->reservation = 0;
+    return false;
+}
+
+tenure_status tenure__arena_create(tenure_heap *heap)
+{
+    const size_t step = (size_t)TENURE__COMMIT_BLOCKS << TENURE__BLOCK_SHIFT;
+    const size_t smallest = (size_t)MIN_ARENA_BLOCKS << TENURE__BLOCK_SHIFT;
+    size_t bytes = round_up(heap->options.max_heap, step) * RESERVE_FACTOR;
+    if (bytes < smallest) bytes = smallest;
+    /* Address space may be limited (RLIMIT_AS, strict overcommit): half as much, down to what max_heap itself needs. */
+    while (!try_arena(heap, bytes)) {
+        bytes = round_up(bytes / 2, step);
+        if (bytes < smallest || bytes < heap->options.max_heap) return TENURE_ENOMEM;
+    }
+    heap->max_blocks = heap->options.max_heap >> TENURE__BLOCK_SHIFT;
+    const int error = pthread_mutex_init(&heap->large_lock, 0);
+    if (error != 0) {
+        tenure__arena_destroy(heap);
+        errno = error;
+        return TENURE_ENOMEM;
+    }
+    atomic_store(&heap->large_frontier, heap->large_start);
+    atomic_store(&heap->large_committed, heap->large_start);
+    heap->large_rover = heap->large_start;
+    return TENURE_OK;
+}
+
+void tenure__arena_destroy(tenure_heap *heap)
+{
+    if (heap->reservation == 0) return;
+    munmap(heap->reservation, heap->reservation_bytes);
+    munmap(heap->side_tables, heap->side_bytes);
+    pthread_mutex_destroy(&heap->large_lock);
+    heap->reservation = 0;
+}
+
+/* --- committing --- */
+
+/* Makes [committed, committed + step) accessible. Several threads may try at once: mprotect is idempotent. */
+static bool commit(tenure_heap *heap, _Atomic uint32_t *committed, uint32_t wanted, uint32_t end)
+{
+    uint32_t from = atomic_load_explicit(committed, memory_order_acquire);
+    while (from < wanted) {
+        uint32_t to = from + TENURE__COMMIT_BLOCKS;
+        if (to < wanted) to = wanted;
+        if (to > end) to = end;
+        if (to < wanted) return false;
+        void *start = (void *)tenure__block_start(heap, from);
+        const size_t bytes = (size_t)(to - from) << TENURE__BLOCK_SHIFT;
+        if (mprotect(start, bytes, PROT_READ | PROT_WRITE) != 0) return false;
+        if (heap->options.huge_pages) madvise(start, bytes, MADV_HUGEPAGE);
+        /* release: pairs with the acquires; blocks below are accessible. */
+        if (atomic_compare_exchange_strong_explicit(committed, &from, to, memory_order_acq_rel, memory_order_acquire))
+            return true;
+    }
+    return true;
+}
+
+static bool charge(tenure_heap *heap, uint32_t blocks)
+{
+    const uint64_t used = atomic_fetch_add_explicit(&heap->used_blocks, blocks, memory_order_relaxed);
+    if (used + blocks <= heap->max_blocks) return true;
+    atomic_fetch_sub_explicit(&heap->used_blocks, blocks, memory_order_relaxed);
+    return false;
+}
+
+/* --- small blocks --- */
+
+void tenure__blocks_push(tenure_heap *heap, tenure__index_stack *stack, uint32_t block)
+{
+    tenure__index_push(stack, &heap->blocks[block].next, block + 1);
+}
+
+uint32_t tenure__blocks_pop(tenure_heap *heap, tenure__index_stack *stack)
+{
+    uint64_t head = atomic_load_explicit(stack, memory_order_acquire);
+    while ((uint32_t)head != 0) {
+        const uint32_t next = __atomic_load_n(&heap->blocks[(uint32_t)head - 1].next, __ATOMIC_RELAXED);
+        /* The tag makes the exchange fail if the block was popped and pushed again meanwhile (ABA). */
+        if (atomic_compare_exchange_weak_explicit(stack, &head, ((head >> 32) + 1) << 32 | next, memory_order_acquire,
+                memory_order_acquire))
+            return (uint32_t)head - 1;
+    }
+    return TENURE__NO_BLOCK;
+}
+
+/* A block that was never used; counted as resident. */
+static uint32_t take_fresh(tenure_heap *heap)
+{
+    uint32_t block = atomic_load_explicit(&heap->frontier, memory_order_relaxed);
+    do {
+        if (block == heap->large_start) return TENURE__NO_BLOCK;
+        if (!commit(heap, &heap->committed, block + 1, heap->large_start)) return TENURE__NO_BLOCK;
+    } while (!atomic_compare_exchange_weak_explicit(&heap->frontier, &block, block + 1, memory_order_relaxed,
+        memory_order_relaxed));
+    atomic_fetch_add_explicit(&heap->resident_blocks, 1, memory_order_relaxed);
+    return block;
+}
+
+static uint32_t take_free(tenure_heap *heap)
+{
+    const uint32_t block = tenure__blocks_pop(heap, &heap->free_blocks);
+    if (block != TENURE__NO_BLOCK) atomic_fetch_sub_explicit(&heap->free_count, 1, memory_order_relaxed);
+    return block;
+}
+
+static uint32_t take_returned(tenure_heap *heap)
+{
+    const uint32_t block = tenure__blocks_pop(heap, &heap->returned_blocks);
+    if (block != TENURE__NO_BLOCK) atomic_fetch_add_explicit(&heap->resident_blocks, 1, memory_order_relaxed);
+    return block;
+}
+
+uint32_t tenure__block_take(tenure_heap *heap)
+{
+    if (!charge(heap, 1)) return TENURE__NO_BLOCK;
+    uint32_t block = take_free(heap);
+    if (block == TENURE__NO_BLOCK) block = take_returned(heap);
+    if (block == TENURE__NO_BLOCK) block = take_fresh(heap);
+    if (block == TENURE__NO_BLOCK) atomic_fetch_sub_explicit(&heap->used_blocks, 1, memory_order_relaxed);
+    return block;
+}
+
+void tenure__blocks_give(tenure_heap *heap, uint32_t first, uint32_t last, uint32_t count)
+{
+    uint64_t head = atomic_load_explicit(&heap->free_blocks, memory_order_relaxed);
+    do {
+        __atomic_store_n(&heap->blocks[last].next, (uint32_t)head, __ATOMIC_RELAXED);
+    } while (!atomic_compare_exchange_weak_explicit(&heap->free_blocks, &head, ((head >> 32) + 1) << 32 | (first + 1),
+        memory_order_release, memory_order_relaxed));
+    atomic_fetch_add_explicit(&heap->free_count, count, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&heap->used_blocks, count, memory_order_relaxed);
+}
+
+void tenure__block_give(tenure_heap *heap, uint32_t block) { tenure__blocks_give(heap, block, block, 1); }
+
+/* --- runs of the large part --- */
+
+/* The first free run of that length at or after from, before end; end: none. */
+static uint32_t find_run(tenure_heap *heap, uint32_t from, uint32_t end, uint32_t blocks)
+{
+    uint32_t length = 0;
+    for (uint32_t at = from; at < end; at++) {
+        length = tenure__kind_of(heap, at) == TENURE__KIND_FREE ? length + 1 : 0;
+        if (length == blocks) return at + 1 - blocks;
+    }
+    return end;
+}
+
+static uint32_t place_run_locked(tenure_heap *heap, uint32_t blocks)
+{
+    const uint32_t frontier = atomic_load_explicit(&heap->large_frontier, memory_order_relaxed);
+    uint32_t head = find_run(heap, heap->large_rover, frontier, blocks);
+    if (head == frontier) head = find_run(heap, heap->large_start, frontier, blocks);
+    if (head != frontier) return head;
+    /* At the end, together with the free blocks just before it. */
+    while (head > heap->large_start && tenure__kind_of(heap, head - 1) == TENURE__KIND_FREE) head--;
+    if (blocks > heap->block_count - head) return TENURE__NO_BLOCK;
+    if (!commit(heap, &heap->large_committed, head + blocks, heap->block_count)) return TENURE__NO_BLOCK;
+    for (uint32_t i = frontier; i < head + blocks; i++) heap->blocks[i].returned = 1;
+    atomic_store_explicit(&heap->large_frontier, head + blocks, memory_order_relaxed);
+    return head;
+}
+
+uint32_t tenure__run_take(tenure_heap *heap, uint32_t blocks, bool *zeroed)
+{
+    if (!charge(heap, blocks)) return TENURE__NO_BLOCK;
+    TENURE__MUST(pthread_mutex_lock(&heap->large_lock));
+    const uint32_t head = place_run_locked(heap, blocks);
+    *zeroed = true;
+    if (head != TENURE__NO_BLOCK) {
+        heap->large_rover = head + blocks;
+        uint32_t fresh = 0;
+        for (uint32_t i = head; i < head + blocks; i++) {
+            *zeroed &= heap->blocks[i].returned != 0;
+            fresh += heap->blocks[i].returned;
+            heap->blocks[i].returned = 0;
+            heap->blocks[i].head_distance = i - head;
+            tenure__set_kind(heap, i, TENURE__KIND_RESERVED);
+        }
+        heap->blocks[head].run_blocks = blocks;
+        atomic_fetch_add_explicit(&heap->resident_blocks, fresh, memory_order_relaxed);
+    }
+    TENURE__MUST(pthread_mutex_unlock(&heap->large_lock));
+    if (head == TENURE__NO_BLOCK) atomic_fetch_sub_explicit(&heap->used_blocks, blocks, memory_order_relaxed);
+    return head;
+}
+
+void tenure__run_give(tenure_heap *heap, uint32_t head)
+{
+    const uint32_t blocks = heap->blocks[head].run_blocks;
+    for (uint32_t i = head; i < head + blocks; i++) {
+        atomic_store_explicit(&heap->blocks[i].flags, 0, memory_order_relaxed);
+        tenure__set_kind(heap, i, TENURE__KIND_FREE);
+    }
+    if (head < heap->large_rover) heap->large_rover = head;
+    atomic_fetch_sub_explicit(&heap->used_blocks, blocks, memory_order_relaxed);
+}
+
+/* --- the daemon's work: memory ahead of need, and back to the system --- */
+
+static void populate(void *start, size_t bytes)
+{
+#ifdef MADV_POPULATE_WRITE
+    if (madvise(start, bytes, MADV_POPULATE_WRITE) == 0) return;
+#endif
+    for (size_t at = 0; at < bytes; at += 4096) __atomic_fetch_or((char *)start + at, 0, __ATOMIC_RELAXED);
+}
+
+void tenure__arena_populate(tenure_heap *heap, uint32_t blocks)
+{
+    while (atomic_load_explicit(&heap->free_count, memory_order_relaxed) < blocks &&
+           atomic_load_explicit(&heap->used_blocks, memory_order_relaxed) +
+                   atomic_load_explicit(&heap->free_count, memory_order_relaxed) < heap->max_blocks) {
+        uint32_t block = take_returned(heap);
+        if (block == TENURE__NO_BLOCK) block = take_fresh(heap);
+        if (block == TENURE__NO_BLOCK) return;
+        populate((void *)tenure__block_start(heap, block), TENURE__BLOCK_BYTES);
+        tenure__blocks_push(heap, &heap->free_blocks, block);
+        atomic_fetch_add_explicit(&heap->free_count, 1, memory_order_relaxed);
+    }
+}
+
+static void give_back(tenure_heap *heap, uint32_t block, uint32_t blocks)
+{
+    const size_t bytes = (size_t)blocks << TENURE__BLOCK_SHIFT;
+    madvise((void *)tenure__block_start(heap, block), bytes, MADV_DONTNEED);
+    atomic_fetch_sub_explicit(&heap->resident_blocks, blocks, memory_order_relaxed);
+    atomic_fetch_add_explicit(&heap->returned_bytes, bytes, memory_order_relaxed);
+}
+
+/* One free run that still holds memory: claimed under both locks, given back outside them. False: there is none. */
+static bool return_run(tenure_heap *heap)
+{
+    enum { AT_ONCE = 512 };
+    tenure__lock_stop(&heap->world);
+    TENURE__MUST(pthread_mutex_lock(&heap->large_lock));
+    const uint32_t end = atomic_load_explicit(&heap->large_frontier, memory_order_relaxed);
+    uint32_t from = heap->large_start;
+    while (from < end && (tenure__kind_of(heap, from) != TENURE__KIND_FREE || heap->blocks[from].returned)) from++;
+    uint32_t to = from;
+    while (to < end && to - from < AT_ONCE && tenure__kind_of(heap, to) == TENURE__KIND_FREE &&
+           !heap->blocks[to].returned)
+        tenure__set_kind(heap, to++, TENURE__KIND_RESERVED);
+    TENURE__MUST(pthread_mutex_unlock(&heap->large_lock));
+    tenure__unlock_stop(&heap->world);
+    if (from == to) return false;
+    give_back(heap, from, to - from);
+    tenure__lock_stop(&heap->world);
+    TENURE__MUST(pthread_mutex_lock(&heap->large_lock));
+    for (uint32_t i = from; i < to; i++) {
+        heap->blocks[i].returned = 1;
+        tenure__set_kind(heap, i, TENURE__KIND_FREE);
+    }
+    TENURE__MUST(pthread_mutex_unlock(&heap->large_lock));
+    tenure__unlock_stop(&heap->world);
+    return true;
+}
+
+bool tenure__arena_return(tenure_heap *heap, uint32_t keep_blocks)
+{
+    bool more = return_run(heap);
+    for (unsigned i = 0; i < 1024; i++) {
+        if (atomic_load_explicit(&heap->free_count, memory_order_relaxed) <= keep_blocks) return more;
+        const uint32_t block = take_free(heap);
+        if (block == TENURE__NO_BLOCK) return more;
+        give_back(heap, block, 1);
+        tenure__blocks_push(heap, &heap->returned_blocks, block);
+        more = true;
+    }
+    return more;
+}

@@ -1,0 +1,132 @@
+/* Creating and destroying a heap: what fails half-way undoes itself. */
+#include "lib/heap/heap.h"
+#include "lib/collection/cycle.h"
+#include "lib/heap/limits.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MIN_MAX_HEAP = 4 << 20, PACKETS_MIN = 4096, PACKETS_TORTURED = 8 };
+
+/* Zeros become what the machine and the container allow. */
+static void resolve(tenure_options *options)
+{
+    const unsigned processors = tenure__usable_processors("");
+    if (options->max_heap == 0) options->max_heap = tenure__memory_limit_bytes("") / 4 * 3;
+    if (options->max_heap < MIN_MAX_HEAP) options->max_heap = MIN_MAX_HEAP;
+    if (options->workers == 0 || options->workers > processors) options->workers = processors;
+    if (options->workers > TENURE__WORKERS_MAX) options->workers = TENURE__WORKERS_MAX;
+}
+
+static tenure_status create_workers(tenure_heap *heap)
+{
+    heap->worker_count = heap->options.workers + 1;
+    if (posix_memalign((void **)&heap->workers, 64, sizeof(tenure__worker) * heap->worker_count) != 0) {
+        heap->workers = 0;
+        return TENURE_ENOMEM;
+    }
+    memset(heap->workers, 0, sizeof(tenure__worker) * heap->worker_count);
+    for (unsigned i = 0; i < heap->worker_count; i++) {
+        heap->workers[i].heap = heap;
+        heap->workers[i].index = i;
+    }
+    return TENURE_OK;
+}
+
+static tenure_status create_parts(tenure_heap *heap)
+{
+    tenure_status status = tenure__arena_create(heap);
+    if (status != TENURE_OK) return status;
+    const uint64_t packets = heap->options.max_heap / 64 / sizeof(tenure__packet);
+    status = tenure__packets_create(&heap->packets,
+        heap->options.torture & TENURE_TORTURE_OVERFLOW ? PACKETS_TORTURED
+        : packets > PACKETS_MIN                         ? (uint32_t)packets
+                                                        : PACKETS_MIN);
+    if (status != TENURE_OK) return status;
+    status = create_workers(heap);
+    if (status != TENURE_OK) return status;
+    tenure__sizing_init(heap);
+    heap->populate_blocks = TENURE__COMMIT_BLOCKS;
+    return TENURE_OK;
+}
+
+static void free_parts(tenure_heap *heap)
+{
+    free(heap->workers);
+    tenure__packets_destroy(&heap->packets);
+    tenure__arena_destroy(heap);
+    free(heap);
+}
+
+static tenure_status start_threads(tenure_heap *heap)
+{
+    const int error = tenure__gang_start(&heap->world.gang, heap->options.workers);
+    if (error != 0) {
+        errno = error;
+        return TENURE_ESYSTEM;
+    }
+    const tenure_status status = tenure__daemon_start(heap);
+    if (status != TENURE_OK) tenure__gang_stop(&heap->world.gang);
+    return status;
+}
+
+tenure_status tenure_heap_create(tenure_heap **out, const tenure_options *options_or_null)
+{
+    *out = 0;
+    tenure_options options;
+    tenure_status status = TENURE_OK;
+    if (options_or_null == 0) status = tenure_options_init(&options, 0, 0);
+    else status = tenure__options_check(options_or_null, 0, 0);
+    if (status != TENURE_OK) return status;
+    if (options_or_null != 0) options = *options_or_null;
+    tenure_heap *heap;
+    if (posix_memalign((void **)&heap, 64, sizeof *heap) != 0) return TENURE_ENOMEM;
+    memset(heap, 0, sizeof *heap);
+    heap->options = options;
+    resolve(&heap->options);
+    heap->created_ns = tenure__now_ns();
+    status = create_parts(heap);
+    if (status == TENURE_OK) status = tenure__world_init(&heap->world, heap, sizeof(tenure__allocator));
+    if (status != TENURE_OK) {
+        free_parts(heap);
+        return status;
+    }
+    heap->world.processors = tenure__usable_processors("");
+    heap->world.rcu = options.rcu == TENURE_RCU_ON;
+    status = start_threads(heap);
+    if (status != TENURE_OK) {
+        const int error = errno;
+        tenure__world_destroy(&heap->world);
+        free_parts(heap);
+        errno = error;
+        return status;
+    }
+    *out = heap;
+    return TENURE_OK;
+}
+
+tenure_status tenure_heap_destroy(tenure_heap *heap)
+{
+    tenure__lock_stop(&heap->world);
+    const bool busy = !cds_list_empty(&heap->world.every);
+    tenure__unlock_stop(&heap->world);
+    if (busy) return TENURE_EBUSY;
+    tenure__daemon_stop(heap);
+    tenure__gang_stop(&heap->world.gang);
+    tenure__world_destroy(&heap->world);
+    tenure__roots_destroy(heap);
+    free_parts(heap);
+    return TENURE_OK;
+}
+
+void tenure_oom_handler(tenure_heap *heap, tenure_oom_fn *fn, void *arg)
+{
+    tenure__lock_stop(&heap->world);
+    heap->oom = fn;
+    heap->oom_arg = arg;
+    tenure__unlock_stop(&heap->world);
+}
+
+bool tenure_heap_contains(tenure_heap *heap, const void *p) { return tenure__in_arena(heap, (uintptr_t)p); }
+
+bool tenure__host_precise(struct tenure_heap *heap) { return heap->options.roots == TENURE_ROOTS_PRECISE; }

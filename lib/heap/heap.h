@@ -1,0 +1,369 @@
+/* The heap's private structure. What guards what:
+ *   stop lock   the world's lists, roots, handles, pins; everything marked "stop lock"
+ *   stopped     written by the leader or the workers of a stop, read at any time after
+ *   large lock  runs of blocks while mutators run (in a stop nobody holds it and nobody needs it)
+ *   atomic      the field itself */
+#ifndef TENURE_LIB_HEAP_HEAP_H
+#define TENURE_LIB_HEAP_HEAP_H
+
+#include "lib/collection/event.h"
+#include "lib/heap/block.h"
+#include "lib/heap/type.h"
+#include "threads/mutator.h"
+#include <tenure.h>
+
+/* --- packets: 63 words, for promotion queues, work lists and log buffers --- */
+
+enum { TENURE__PACKET_ENTRIES = 63 };
+typedef struct tenure__packet {
+    uint32_t next;  /* in a list, 0: none */
+    uint32_t count;
+    uintptr_t entries[TENURE__PACKET_ENTRIES];
+} tenure__packet;
+
+/* A stack of indexes with a tag against ABA: (tag << 32) | index, index 0: empty. */
+typedef _Atomic uint64_t tenure__index_stack;
+
+typedef struct tenure__packets {
+    tenure__packet *pool;      /* index 1 on */
+    size_t pool_bytes;
+    uint32_t capacity;
+    _Atomic uint32_t used;     /* never handed out from here on */
+    tenure__index_stack free;
+} tenure__packets;
+
+/* --- where copies go --- */
+
+enum { TENURE__PLAIN, TENURE__LEAF, TENURE__APART_AMBIGUOUS, TENURE__BLOCK_SORTS };
+static inline uint8_t tenure__sort_kind(unsigned sort)
+{
+    return sort == TENURE__LEAF ? TENURE__KIND_LEAF : sort == TENURE__PLAIN ? 0 : TENURE__KIND_AMBIGUOUS;
+}
+static inline unsigned tenure__kind_sort(uint8_t kind)
+{
+    return kind & TENURE__KIND_LEAF ? TENURE__LEAF
+        : kind & TENURE__KIND_AMBIGUOUS ? TENURE__APART_AMBIGUOUS : TENURE__PLAIN;
+}
+
+typedef struct tenure__buffer {
+    uintptr_t top, end; /* of the hole that is being filled; header addresses */
+    uint32_t block;     /* plus one; 0: none */
+} tenure__buffer;
+
+enum { TENURE__STACK_WORDS = 2048, TENURE__RING = 4 };
+
+typedef struct tenure__worker {
+    struct tenure_heap *heap;
+    unsigned index;
+    bool may_trace;        /* may call the program's trace functions */
+    bool immediate;        /* slots are processed at once (scanning an old object) instead of pushed */
+    bool later;            /* what is found is queued instead of scanned: bounds the recursion */
+    bool edge;             /* an immediate slot led to Gen 1 */
+    uint32_t scanned;      /* objects in this phase, until help was invited */
+    uint32_t top;          /* of the local stack */
+    uint32_t ring_at;
+    uintptr_t ring[TENURE__RING];
+    tenure__buffer buffers[3][TENURE__BLOCK_SORTS]; /* by generation (1 and 2) and sort */
+    uint32_t remembered;   /* packets of Gen 2->1 entries that this worker found */
+    uint64_t copied_bytes, copied_objects, pinned_objects, stayed_objects, logged_objects;
+    uint64_t nospace;      /* torture: every other copy finds no memory */
+    uintptr_t stack[TENURE__STACK_WORDS];
+} tenure__worker;
+
+/* --- the mutator's part that belongs to the collector --- */
+
+typedef struct tenure__allocator {
+    tenure__mutator mutator; /* first */
+    uintptr_t chunk_end;     /* of the chunk or hole; owner, taken in stops. 0: no chunk */
+    uintptr_t window_end;    /* zeroed up to here */
+    uint32_t chunk_block;    /* plus one, 0: none */
+    uint32_t apart_block;    /* likewise, for ambiguous objects */
+    uintptr_t apart_top, apart_end;
+    uint32_t logs;           /* packets of this thread's log, the one being filled first; 0: none */
+    uint64_t torture_count;
+    _Atomic uint64_t allocated_bytes; /* chunks and large objects handed to this thread; read under RCU */
+} tenure__allocator;
+static inline tenure__allocator *tenure__allocator_of(tenure_thread *self) { return (tenure__allocator *)self; }
+
+/* --- roots --- */
+
+typedef struct tenure__range {
+    uintptr_t start, end;
+} tenure__range;
+typedef struct tenure__ranges {
+    tenure__range *items;
+    size_t count, capacity;
+} tenure__ranges;
+
+typedef struct tenure__root_callback {
+    tenure_root_fn *fn;
+    void *arg;
+} tenure__root_callback;
+
+struct tenure_handle {
+    uintptr_t object;           /* the reference; atomic relaxed (read by tenure_handle_get) */
+    tenure_heap *heap;
+    struct tenure_handle *next; /* free list */
+    bool young;                 /* on the young list */
+};
+
+struct tenure_stack {
+    tenure_heap *heap;
+    struct tenure_stack *next;
+    uintptr_t low, high;
+    uintptr_t save_start, save_end;
+    uintptr_t stack_pointer;    /* while it does not run; 0: never ran yet, only the save area counts */
+    uintptr_t registers[TENURE__SAVED_REGISTERS];
+    _Atomic(tenure__mutator *) runner;
+    uint64_t switches, scanned_switches; /* as idle entries: a Gen 0 stop skips it while they are equal */
+};
+
+/* Everything here: stop lock. */
+typedef struct tenure__roots {
+    tenure__ranges slots;     /* start: the slot */
+    tenure__ranges precise, ambiguous;
+    tenure__ranges program;   /* data segments */
+    tenure__root_callback *callbacks;
+    size_t callback_count, callback_capacity;
+    tenure_handle **handles;  /* all that were ever made, in chunks; index order */
+    size_t handle_count, handle_capacity;
+    tenure_handle *free_handles;
+    tenure_handle **young_handles;
+    size_t young_count, young_capacity;
+    struct pin { uintptr_t object; size_t count; } *pins;
+    size_t pin_count, pin_capacity;
+    struct tenure_stack *stacks;
+    bool program_wanted;
+} tenure__roots;
+
+/* --- the heap --- */
+
+typedef struct tenure__order {
+    int generation;      /* what the next collection that a mutator leads collects */
+    const char *reason;
+} tenure__order;
+
+struct tenure_heap {
+    tenure_options options; /* resolved: no zeros left; constant */
+    tenure__world world;
+    uint64_t created_ns;
+
+    /* arena; the pointers are constant */
+    uintptr_t base;
+    size_t arena_bytes;
+    uint32_t block_count, large_start; /* small blocks below, large runs from there on */
+    void *reservation;
+    size_t reservation_bytes;
+    _Atomic uint8_t *table;
+    tenure__block *blocks;
+    tenure__bits *live, *mark, *ends; /* live and mark change sides after a full mark (stopped) */
+    _Atomic uint8_t *cards;
+    void *side_tables;
+    size_t side_bytes;
+
+    _Atomic uint32_t frontier;        /* small blocks below were handed out at least once */
+    _Atomic uint32_t committed;       /* and below here are committed */
+    _Atomic uint32_t large_frontier;  /* the same for the large part; large lock */
+    _Atomic uint32_t large_committed;
+    uint32_t large_rover;             /* large lock */
+    pthread_mutex_t large_lock;
+    tenure__index_stack free_blocks;     /* resident, last in first out */
+    tenure__index_stack returned_blocks; /* given back to the system */
+    _Atomic uint32_t free_count;         /* in free_blocks, about */
+    _Atomic uint64_t used_blocks;        /* not free, of both parts */
+    uint64_t max_blocks;                 /* constant */
+    _Atomic uint64_t returned_bytes;
+    _Atomic uint64_t resident_blocks;    /* handed out or populated, not given back */
+
+    tenure__packets packets;
+    tenure__worker *workers;
+    unsigned worker_count;    /* options.workers and one more, see threads/gang.h */
+
+    /* what belongs to which generation */
+    uint32_t *gen0_blocks;    /* handed to mutators, or with residents */
+    _Atomic uint32_t gen0_count;
+    uint32_t *gen1_blocks;
+    _Atomic uint32_t gen1_count;
+    uint32_t *young_runs;     /* heads of Gen 0 and Gen 1 runs; large lock, or stopped */
+    uint32_t young_run_count;
+    tenure__index_stack holes[3][TENURE__BLOCK_SORTS]; /* blocks of Gen 1 and 2 with room */
+    tenure__index_stack nursery_holes;                 /* Gen 0 blocks with residents */
+    _Atomic uint64_t generation_blocks[3];             /* small and large */
+    _Atomic uint64_t large_blocks;
+    uint64_t live_bytes;
+
+    /* remembered sets (stopped, but for detached logs: stop lock) */
+    uint32_t logs;        /* packets taken from mutators */
+    uint32_t remembered;  /* the Gen 2->1 list */
+    _Atomic bool rescan;  /* some block has RESCAN */
+    _Atomic bool rescan_next; /* some block has RESCAN_NEXT */
+
+    /* trigger and sizing */
+    _Atomic uint32_t gen0_used;   /* blocks handed out since the last collection */
+    _Atomic uint32_t gen0_budget; /* blocks */
+    uint32_t young_since;         /* Gen 0 collections since the last Gen 0+1; stopped */
+    uint32_t gen1_after;          /* stopped */
+    uint64_t gen2_trigger_blocks; /* stopped */
+    uint64_t budget_cap;          /* blocks; constant */
+    uint32_t budget_wanted;       /* before max_heap is considered; stopped */
+    uint32_t direct_promotions;   /* Gen 0+1 collections since Gen 1's survival was measured; stopped */
+    uint64_t gen0_copied_average; /* bytes a Gen 0 collection; stopped */
+    uint64_t last_end_ns;         /* of the last collection, since the heap was created; stopped */
+    _Atomic int disabled;
+    _Atomic int64_t external_bytes;
+    int64_t external_at_full;     /* stopped */
+    _Atomic uint64_t external_rest; /* bytes that do not yet fill a block */
+    tenure__order order;          /* the standing order; stopped */
+    bool frozen;                  /* some blocks left the collected set; stopped */
+    _Atomic bool ambiguous_used;  /* some ambiguous object was allocated */
+    tenure_thresholds thresholds; /* stop lock */
+
+    tenure__roots roots;
+    tenure_oom_fn *oom;  /* stop lock */
+    void *oom_arg;
+
+    /* this collection; stopped */
+    int condemned;       /* oldest generation collected */
+    unsigned target;     /* generation of copies */
+    bool some_sparse;    /* some block was found sparse: objects that stay in it end in Gen 1 */
+    bool marking;        /* Gen 2 is marked */
+    uint8_t action[256]; /* what to do with a reference, by the table's byte (lib/collection/trace.h) */
+    tenure__index_stack shared; /* packets of work for whoever is hungry */
+    tenure__index_stack custom; /* packets with objects that only may_trace workers scan */
+    _Atomic int32_t working;    /* workers with work in this phase */
+    _Atomic bool overflowed;
+    _Atomic uint32_t next_job;  /* of a phase that is divided into jobs */
+    tenure__event event;        /* being filled */
+    uint64_t sequence;
+
+    /* counters */
+    _Atomic uint64_t collections[3];
+    tenure__pause_histograms pauses[3], all_pauses;
+    _Atomic uint64_t allocated_bytes; /* by threads that are gone */
+    _Atomic uint64_t copied_bytes, copied_objects, pinned_objects, stayed_objects, logged_objects;
+
+    /* the daemon; lib/collection/daemon.c */
+    pthread_t daemon;
+    uint32_t populate_blocks;        /* free blocks that the daemon keeps ready; stopped */
+    uint64_t used_peak_blocks;       /* since memory was last given back; daemon only */
+    _Atomic uint32_t daemon_wake;    /* futex: changes with every request */
+    _Atomic bool daemon_stops;
+    _Atomic uint32_t wanted[3];      /* tickets: collections asked for, by generation */
+    _Atomic uint32_t done[3];        /* tickets served; futex of those who wait */
+    _Atomic bool full_wanted;        /* Gen 2 outgrew its trigger */
+    _Atomic uint64_t collected;      /* completed collections */
+    struct cds_wfcq_head events_head;
+    struct cds_wfcq_tail events_tail;
+};
+
+static inline uint32_t tenure__block_index(const tenure_heap *heap, uintptr_t address)
+{
+    return (uint32_t)((address - heap->base) >> TENURE__BLOCK_SHIFT);
+}
+static inline uintptr_t tenure__block_start(const tenure_heap *heap, uint32_t block)
+{
+    return heap->base + ((uintptr_t)block << TENURE__BLOCK_SHIFT);
+}
+static inline bool tenure__in_arena(const tenure_heap *heap, uintptr_t address)
+{
+    return address - heap->base < heap->arena_bytes;
+}
+static inline unsigned tenure__granule_of(uintptr_t object) { return (unsigned)(object >> 4) & (TENURE__GRANULES - 1); }
+static inline tenure__bits *tenure__bits_of(tenure__bits *bitmap, uint32_t block)
+{
+    return bitmap + (size_t)block * TENURE__BITMAP_WORDS;
+}
+static inline uint8_t tenure__kind_of(const tenure_heap *heap, uint32_t block)
+{
+    return atomic_load_explicit(&heap->table[block], memory_order_relaxed);
+}
+static inline void tenure__set_kind(tenure_heap *heap, uint32_t block, uint8_t kind)
+{
+    atomic_store_explicit(&heap->table[block], kind, memory_order_relaxed);
+}
+static inline uint32_t tenure__flags_of(const tenure__block *block)
+{
+    return atomic_load_explicit(&block->flags, memory_order_relaxed);
+}
+static inline void tenure__flags_set(tenure__block *block, uint32_t flags)
+{
+    if ((tenure__flags_of(block) & flags) != flags)
+        atomic_fetch_or_explicit(&block->flags, flags, memory_order_relaxed);
+}
+static inline void tenure__flags_clear(tenure__block *block, uint32_t flags)
+{
+    atomic_fetch_and_explicit(&block->flags, ~flags, memory_order_relaxed);
+}
+static inline uint32_t tenure__run_head(const tenure_heap *heap, uint32_t block)
+{
+    return block - heap->blocks[block].head_distance;
+}
+static inline uintptr_t tenure__run_object(const tenure_heap *heap, uint32_t head)
+{
+    return tenure__block_start(heap, head) + heap->blocks[head].large_offset;
+}
+/* Payload bytes that the collector scans: a small object's granules without a stored hash. */
+static inline size_t tenure__payload_bytes(const tenure_heap *heap, uintptr_t object, uint64_t header)
+{
+    if (header & TENURE__LARGE) return heap->blocks[tenure__block_index(heap, object)].large_bytes;
+    return (size_t)tenure__header_payload_granules(header) * 16 - 8;
+}
+
+/* --- arena.c --- */
+
+enum { TENURE__NO_BLOCK = UINT32_MAX };
+/* Reserves the arena and its side tables; commits nothing. TENURE_ENOMEM. */
+tenure_status tenure__arena_create(tenure_heap *heap);
+void tenure__arena_destroy(tenure_heap *heap);
+/* A block of the small part, charged to max_heap; its kind is still free, its bits are clear, its memory is not zeroed.
+ * TENURE__NO_BLOCK: none. Any thread, also in a stop; no lock. */
+uint32_t tenure__block_take(tenure_heap *heap);
+/* The block's kind is free, its bits are clear and its flags are 0. Any thread. */
+void tenure__block_give(tenure_heap *heap, uint32_t block);
+/* Several blocks at once, linked through next from first to last. */
+void tenure__blocks_give(tenure_heap *heap, uint32_t first, uint32_t last, uint32_t count);
+/* A run of the large part, charged; every block's kind is RESERVED. zeroed: its memory is known to be zero. */
+uint32_t tenure__run_take(tenure_heap *heap, uint32_t blocks, bool *zeroed);
+/* Frees a run: its kinds become free. Large lock held, or stopped. */
+void tenure__run_give(tenure_heap *heap, uint32_t head);
+/* Commits and populates so that that many blocks can be taken without a system call. Daemon. */
+void tenure__arena_populate(tenure_heap *heap, uint32_t blocks);
+/* Gives back free memory beyond what should be kept; returns whether there is more. Daemon. */
+bool tenure__arena_return(tenure_heap *heap, uint32_t keep_blocks);
+
+void tenure__index_push(tenure__index_stack *stack, uint32_t *next, uint32_t index);
+void tenure__blocks_push(tenure_heap *heap, tenure__index_stack *stack, uint32_t block);
+uint32_t tenure__blocks_pop(tenure_heap *heap, tenure__index_stack *stack);
+
+/* --- packets.c --- */
+
+tenure_status tenure__packets_create(tenure__packets *packets, uint32_t capacity);
+void tenure__packets_destroy(tenure__packets *packets);
+/* An empty packet; 0: there is none left. Any thread, no lock. */
+uint32_t tenure__packet_take(tenure__packets *packets);
+void tenure__packet_give(tenure__packets *packets, uint32_t packet);
+void tenure__packet_push(tenure__packets *packets, tenure__index_stack *stack, uint32_t packet);
+uint32_t tenure__packet_pop(tenure__packets *packets, tenure__index_stack *stack);
+static inline tenure__packet *tenure__packet_at(tenure__packets *packets, uint32_t index)
+{
+    return &packets->pool[index];
+}
+/* Adds an entry to the list that starts at *list; false: no packet left. The list's owner. */
+bool tenure__packet_append(tenure__packets *packets, uint32_t *list, uintptr_t entry);
+
+/* --- find.c: from addresses to objects --- */
+
+/* The object that address points to or into, or whose end it is, or whose header it is; 0: none. Gen 0 blocks are walked:
+ * the owner of the chunk, or stopped. In a stop it works while objects are being forwarded; the result may be forwarded. */
+uintptr_t tenure__find_object(tenure_heap *heap, uintptr_t address);
+/* The object after whose header address could also point: the neighbour of find_object's; 0: none. */
+uintptr_t tenure__find_header_neighbour(tenure_heap *heap, uintptr_t address);
+/* An older object (Gen 1, Gen 2, resident) that contains the slot; 0: none. Any time. */
+uintptr_t tenure__find_old_owner(tenure_heap *heap, uintptr_t slot);
+
+/* --- verify.c --- */
+
+/* Walks everything; stopped. False: the first fault was printed. when names the moment. */
+bool tenure__verify_stopped(tenure_heap *heap, const char *when);
+
+#endif

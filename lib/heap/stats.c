@@ -1,0 +1,49 @@
+/* Reading the statistics: counters and histograms, relaxed; nothing is stopped. */
+#include "lib/heap/heap.h"
+#include <string.h>
+
+static uint64_t load(const _Atomic uint64_t *counter) { return atomic_load_explicit(counter, memory_order_relaxed); }
+
+/* Of the threads that are attached now, by a walk of the registry under RCU, and of those that are gone. */
+static uint64_t allocated_bytes(tenure_heap *heap)
+{
+    uint64_t bytes = load(&heap->allocated_bytes);
+    const enum tenure__rcu_section section = tenure__rcu_section_begin();
+    tenure__mutator *mutator;
+    cds_list_for_each_entry_rcu(mutator, &heap->world.every, every_link)
+        bytes += load(&((tenure__allocator *)mutator)->allocated_bytes);
+    tenure__rcu_section_end(section);
+    return bytes;
+}
+
+void tenure_stats_read(tenure_heap *heap, tenure_stats *out)
+{
+    memset(out, 0, sizeof *out);
+    for (unsigned i = 0; i < 3; i++) {
+        out->collections[i] = load(&heap->collections[i]);
+        tenure__pauses_read(&heap->pauses[i], &out->pauses[i]);
+    }
+    tenure__pauses_read(&heap->all_pauses, &out->all);
+    out->gen0_bytes = load(&heap->generation_blocks[0]) << TENURE__BLOCK_SHIFT;
+    out->gen1_bytes = load(&heap->generation_blocks[1]) << TENURE__BLOCK_SHIFT;
+    out->gen2_bytes = load(&heap->generation_blocks[2]) << TENURE__BLOCK_SHIFT;
+    out->gen0_budget_bytes = (uint64_t)atomic_load_explicit(&heap->gen0_budget, memory_order_relaxed)
+                             << TENURE__BLOCK_SHIFT;
+    out->large_bytes = load(&heap->large_blocks) << TENURE__BLOCK_SHIFT;
+    out->live_bytes = __atomic_load_n(&heap->live_bytes, __ATOMIC_RELAXED);
+    out->heap_bytes = load(&heap->used_blocks) << TENURE__BLOCK_SHIFT;
+    out->committed_bytes = load(&heap->resident_blocks) << TENURE__BLOCK_SHIFT;
+    out->returned_bytes = load(&heap->returned_bytes);
+    out->max_heap_bytes = heap->options.max_heap;
+    out->external_bytes = (uint64_t)atomic_load_explicit(&heap->external_bytes, memory_order_relaxed);
+    out->allocated_bytes = allocated_bytes(heap);
+    out->copied_bytes = load(&heap->copied_bytes);
+    out->copied_objects = load(&heap->copied_objects);
+    out->pinned_objects = load(&heap->pinned_objects);
+    out->stayed_objects = load(&heap->stayed_objects);
+    out->logged_objects = load(&heap->logged_objects);
+    out->threads_attached = load(&heap->world.attached);
+    out->threads_dormant = load(&heap->world.dormant_count);
+    out->workers = heap->options.workers;
+    out->since_ns = tenure__now_ns() - heap->created_ns;
+}

@@ -1,0 +1,312 @@
+/* The heap verifier: walks every block and checks what the collector relies on.
+ *   - the table, the lists and the counters agree; free blocks have no bits and no flags
+ *   - every Gen 0 block can be walked from cell to cell; only residents have bits
+ *   - every object has a registered type, a size that fits, the generation of its place, no flag of a stop, no forwarding
+ *   - every precise reference leads to an object's start that is alive
+ *   - remembered sets are complete: an older object that refers to a younger one is logged or remembered
+ *   - what is older than Gen 0 and not logged is armed
+ * Stopped world. It allocates nothing and takes no lock. */
+#include "lib/collection/remembered.h"
+#include <stdarg.h>
+#include <string.h>
+#include <tenure/inspect.h>
+
+typedef struct check {
+    tenure_heap *heap;
+    const char *when;
+    bool sound;
+    uintptr_t object;       /* whose references are being checked */
+    const tenure__plan *plan;
+    unsigned generation;
+    bool covered;           /* it is logged: any younger reference is allowed */
+    bool remembered;
+} check;
+
+__attribute__((format(printf, 2, 3))) static void fault(check *check, const char *format, ...)
+{
+    if (!check->sound) return; /* the first one tells most */
+    check->sound = false;
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "tenure: verify %s: ", check->when);
+    vfprintf(stderr, format, args);
+    if (check->object != 0)
+        fprintf(stderr, " (object %#lx, type %s, generation %u)", check->object,
+            check->plan != 0 && check->plan->type != 0 ? check->plan->type->name : "?", check->generation);
+    fputc('\n', stderr);
+    va_end(args);
+}
+
+/* --- references --- */
+
+/* Whether an object starts at that address; in Gen 0 blocks by walking. */
+static bool starts_object(tenure_heap *heap, uintptr_t address)
+{
+    const uint32_t block = tenure__block_index(heap, address);
+    const uint8_t kind = tenure__kind_of(heap, block);
+    if ((kind & TENURE__KIND_GENERATION) == 0) return false;
+    if (kind & TENURE__KIND_TAIL) return false;
+    return tenure__find_object(heap, address) == address;
+}
+
+static unsigned generation_of(tenure_heap *heap, uintptr_t object)
+{
+    const uint8_t kind = tenure__kind_of(heap, tenure__block_index(heap, object));
+    if (kind & TENURE__KIND_HEAD) return tenure__kind_generation(kind);
+    return tenure__header_generation(tenure__header_load(object));
+}
+
+static bool card_covers(check *check, uintptr_t slot, unsigned target)
+{
+    const uint8_t card = atomic_load_explicit(
+        &check->heap->cards[(slot - check->heap->base) >> TENURE__CARD_SHIFT], memory_order_relaxed);
+    return (card & TENURE__CARD_DIRTY) != 0 || (target == 1 && (card & TENURE__CARD_OLD) != 0);
+}
+
+static void check_edge(check *check, uintptr_t slot, uintptr_t target)
+{
+    const unsigned generation = generation_of(check->heap, target);
+    if (generation >= check->generation || check->covered) return;
+    if (tenure__header_load(check->object) & TENURE__LARGE) {
+        if (card_covers(check, slot, generation)) return;
+    } else if (generation == 1 && check->generation == 2 && check->remembered) {
+        return;
+    }
+    fault(check, "field at +%lu refers to generation %u at %#lx and is neither logged nor remembered",
+        slot - check->object, generation, target);
+}
+
+static void check_slot(check *check, uintptr_t slot)
+{
+    tenure_heap *heap = check->heap;
+    const uintptr_t value = *(uintptr_t *)slot;
+    if (!tenure__in_arena(heap, value) || ((heap->options.ref_tags >> (value & 15)) & 1) == 0) return;
+    const uintptr_t target = value & ~(uintptr_t)15;
+    if (!starts_object(heap, target)) {
+        fault(check, "field at +%lu holds %#lx, where no object starts (block kind %#x, header %#lx)",
+            slot - check->object, target, tenure__kind_of(heap, tenure__block_index(heap, target)),
+            (unsigned long)tenure__header_load(target));
+        return;
+    }
+    check_edge(check, slot, target);
+}
+
+static void check_map(check *check, uintptr_t start, uint64_t map)
+{
+    for (; map != 0; map &= map - 1) check_slot(check, start + (uintptr_t)__builtin_ctzll(map) * 8);
+}
+
+static void check_item(check *check, const tenure__item *item, uintptr_t start)
+{
+    for (uint32_t i = 0; i < item->count; i++) {
+        const uintptr_t slot = start + item->offset + (uintptr_t)i * item->stride;
+        if (item->kind != TENURE__INTERIOR) {
+            check_slot(check, slot);
+            continue;
+        }
+        const uintptr_t target = tenure__find_object(check->heap, *(uintptr_t *)slot);
+        if (target != 0) check_edge(check, slot, target);
+    }
+}
+
+static void check_references(check *check, uintptr_t object, uintptr_t end)
+{
+    const tenure__plan *plan = check->plan;
+    const tenure_type *type = plan->type;
+    switch ((tenure__shape)plan->shape) {
+    case TENURE__SHAPE_MAP: check_map(check, object, plan->fixed_map); break;
+    case TENURE__SHAPE_REFS:
+        check_map(check, object, plan->fixed_map);
+        for (uintptr_t slot = object + plan->flex_offset; slot < end; slot += 8) check_slot(check, slot);
+        break;
+    case TENURE__SHAPE_ELEMENTS:
+        check_map(check, object, plan->fixed_map);
+        for (uintptr_t at = object + plan->flex_offset; at + plan->flex_stride <= end; at += plan->flex_stride)
+            check_map(check, at, plan->element_map);
+        break;
+    case TENURE__SHAPE_ITEMS:
+        for (uint32_t i = 0; i < type->item_count; i++) {
+            const tenure__item *item = &type->items[i];
+            if (item->kind != TENURE__ELEMENT) check_item(check, item, object);
+            else
+                for (uintptr_t at = object + plan->flex_offset; at + plan->flex_stride <= end; at += plan->flex_stride)
+                    check_item(check, item, at);
+        }
+        break;
+    default: break; /* nothing precise is known of the others */
+    }
+}
+
+/* --- objects --- */
+
+static void check_object(check *check, uintptr_t object, uint32_t block, unsigned least_generation)
+{
+    tenure_heap *heap = check->heap;
+    const uint64_t header = tenure__header_load(object);
+    check->object = object;
+    check->plan = 0;
+    check->generation = tenure__header_generation(header);
+    if ((header & TENURE__HEADER) == 0) {
+        fault(check, "a forwarding address was left: %#lx", (unsigned long)header);
+        return;
+    }
+    if (tenure__header_type(header) >= tenure__type_count()) {
+        fault(check, "no such type: header %#lx", (unsigned long)header);
+        return;
+    }
+    check->plan = tenure__plan_of(header);
+    if (header & (TENURE__STAYS | TENURE__PINNED)) fault(check, "a flag of the stop was left: %#lx", (unsigned long)header);
+    if (check->generation < least_generation) fault(check, "younger than its block (%u)", least_generation);
+    const bool logged = (header & TENURE__UNLOGGED) == 0;
+    if (check->generation == 0 && !logged) fault(check, "in Gen 0 and armed");
+    const uintptr_t end = object + tenure__payload_bytes(heap, object, header);
+    const uintptr_t room = tenure__block_start(heap, block) +
+                           ((size_t)(header & TENURE__LARGE ? heap->blocks[block].run_blocks : 1) << TENURE__BLOCK_SHIFT);
+    if (end > room) fault(check, "reaches beyond its block");
+    check->covered = check->generation == 0 || (logged && (header & TENURE__LARGE) == 0) ||
+                     (tenure__flags_of(&heap->blocks[block]) & TENURE__BLOCK_RESCAN) != 0;
+    check->remembered = (header & TENURE__REMEMBERED) != 0;
+    if (check->sound) check_references(check, object, end);
+    check->object = 0;
+}
+
+static void check_gen0_block(check *check, uint32_t block)
+{
+    tenure_heap *heap = check->heap;
+    const tenure__bits *live = tenure__bits_of(heap->live, block);
+    const uintptr_t start = tenure__block_start(heap, block);
+    for (unsigned at = 1; at < TENURE__GRANULES && check->sound;) {
+        const uintptr_t object = start + (uintptr_t)at * 16;
+        const uint64_t header = tenure__header_load(object);
+        if (header == 0) break; /* not yet used from here on */
+        const unsigned granules = tenure__header_granules(header);
+        if ((header & TENURE__HEADER) == 0 || granules == 0 || at + granules > TENURE__GRANULES) {
+            check->object = object;
+            fault(check, "a Gen 0 block cannot be walked: header %#lx", (unsigned long)header);
+            return;
+        }
+        if (tenure__header_type(header) != TENURE__TYPE_FILLER) {
+            const bool resident = tenure__header_generation(header) != 0;
+            if (resident != tenure__bit_get(live, at)) {
+                check->object = object;
+                fault(check, "residents and bits of a Gen 0 block differ");
+            }
+            check_object(check, object, block, 0);
+        }
+        at += granules;
+    }
+}
+
+static void check_old_block(check *check, uint32_t block, unsigned generation)
+{
+    tenure_heap *heap = check->heap;
+    const tenure__bits *live = tenure__bits_of(heap->live, block), *ends = tenure__bits_of(heap->ends, block);
+    const uintptr_t start = tenure__block_start(heap, block);
+    unsigned free_from = 1;
+    for (unsigned granule = 1; granule < TENURE__GRANULES && check->sound; granule++) {
+        if (!tenure__bit_get(live, granule)) continue;
+        const uintptr_t object = start + (uintptr_t)granule * 16;
+        const uint64_t header = tenure__header_load(object);
+        check->object = object;
+        if (granule < free_from) fault(check, "objects overlap");
+        free_from = granule + tenure__header_granules(header);
+        for (unsigned i = granule; i < free_from - 1 && i < TENURE__GRANULES; i++)
+            if (tenure__bit_get(ends, i)) fault(check, "an end inside an object");
+        if (free_from > TENURE__GRANULES || !tenure__bit_get(ends, free_from - 1)) fault(check, "its end has no bit");
+        if (tenure__header_type(header) == TENURE__TYPE_FILLER) fault(check, "a filler that is alive");
+        check_object(check, object, block, generation);
+    }
+}
+
+static bool no_bits(const tenure__bits *bits)
+{
+    for (unsigned i = 0; i < TENURE__BITMAP_WORDS; i++)
+        if (atomic_load_explicit(&bits[i], memory_order_relaxed) != 0) return false;
+    return true;
+}
+
+static void check_free_block(check *check, uint32_t block)
+{
+    tenure_heap *heap = check->heap;
+    if (tenure__flags_of(&heap->blocks[block]) != 0) fault(check, "free block %u has flags", block);
+    if (!no_bits(tenure__bits_of(heap->live, block)) || !no_bits(tenure__bits_of(heap->ends, block)))
+        fault(check, "free block %u has bits", block);
+}
+
+static uint64_t check_small(check *check)
+{
+    tenure_heap *heap = check->heap;
+    const uint32_t frontier = atomic_load_explicit(&heap->frontier, memory_order_relaxed);
+    uint64_t used = 0;
+    for (uint32_t block = 0; block < frontier && check->sound; block++) {
+        const uint8_t kind = tenure__kind_of(heap, block);
+        check->object = 0;
+        if (!no_bits(tenure__bits_of(heap->mark, block))) fault(check, "block %u has marks left", block);
+        if (kind == TENURE__KIND_FREE) {
+            check_free_block(check, block);
+            continue;
+        }
+        used++;
+        const unsigned generation = tenure__kind_generation(kind);
+        if ((kind & TENURE__KIND_GENERATION) == 0 || (kind & (TENURE__KIND_HEAD | TENURE__KIND_TAIL)) != 0 ||
+            (kind & TENURE__KIND_EVACUATE) != 0)
+            fault(check, "block %u has kind %#x", block, kind);
+        else if (generation == 0) check_gen0_block(check, block);
+        else check_old_block(check, block, generation);
+    }
+    return used;
+}
+
+static uint64_t check_large(check *check)
+{
+    tenure_heap *heap = check->heap;
+    const uint32_t end = atomic_load_explicit(&heap->large_frontier, memory_order_relaxed);
+    uint64_t used = 0;
+    for (uint32_t block = heap->large_start; block < end && check->sound; block++) {
+        const uint8_t kind = tenure__kind_of(heap, block);
+        check->object = 0;
+        if (kind == TENURE__KIND_FREE) continue;
+        if ((kind & TENURE__KIND_GENERATION) == 0) { /* its owner still zeroes it, or the daemon gives it back */
+            used += heap->blocks[block].returned == 0;
+            continue;
+        }
+        used++;
+        const uint32_t head = tenure__run_head(heap, block);
+        if ((kind & TENURE__KIND_HEAD) != 0) check_object(check, tenure__run_object(heap, block), block, 0);
+        else if ((tenure__kind_of(heap, head) & TENURE__KIND_HEAD) == 0 || block - head >= heap->blocks[head].run_blocks)
+            fault(check, "block %u is the tail of no run", block);
+    }
+    return used;
+}
+
+static void check_list(check *check, const uint32_t *blocks, uint32_t count, unsigned generation)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const uint8_t kind = tenure__kind_of(check->heap, blocks[i]);
+        if ((kind & TENURE__KIND_GENERATION) == 0 || tenure__kind_generation(kind) != generation)
+            fault(check, "block %u is listed in generation %u and has kind %#x", blocks[i], generation, kind);
+    }
+}
+
+bool tenure__verify_stopped(tenure_heap *heap, const char *when)
+{
+    check check = { .heap = heap, .when = when, .sound = true };
+    const uint64_t small = check_small(&check);
+    (void)check_large(&check);
+    check.object = 0;
+    check_list(&check, heap->gen0_blocks, atomic_load_explicit(&heap->gen0_count, memory_order_relaxed), 0);
+    check_list(&check, heap->gen1_blocks, atomic_load_explicit(&heap->gen1_count, memory_order_relaxed), 1);
+    const uint64_t accounted = atomic_load_explicit(&heap->used_blocks, memory_order_relaxed) -
+                               atomic_load_explicit(&heap->large_blocks, memory_order_relaxed);
+    /* Runs that are being zeroed are charged, but no large object yet. */
+    if (check.sound && accounted < small) fault(&check, "%lu small blocks are in use, %lu are accounted", small, accounted);
+    return check.sound;
+}
+
+tenure_status tenure_verify(tenure_thread *self)
+{
+    tenure_stop_world(self);
+    const bool sound = tenure__verify_stopped(self->heap, "as asked");
+    tenure_resume_world(self);
+    return sound ? TENURE_OK : TENURE_EINVAL;
+}

@@ -1,0 +1,41 @@
+/* Blocking and idle regions: outside the stop set by one exchange on one's own state word, back by another. */
+#include "threads/host.h"
+#include <tenure/safepoint.h>
+
+/* The stubs tenure_enter_blocking and tenure_enter_idle (threads/context_*.S) have saved the context. */
+void tenure__enter_blocking_saved(tenure_thread *self);
+void tenure__enter_idle_saved(tenure_thread *self);
+
+static void enter(tenure__mutator *mutator, uint32_t mode)
+{
+    if (mutator->depth == 0) {
+        if (mutator->world->owner == mutator)
+            tenure__misuse("a blocking region", "not between stop_world and resume_world of the same thread");
+        tenure__release(mutator, mode);
+    }
+    for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling) each->depth++;
+}
+
+static void leave(tenure__mutator *mutator)
+{
+    if (mutator->depth == 0) tenure__misuse("leaving a region", "only after entering one");
+    for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling) each->depth--;
+    if (mutator->depth == 0) tenure__reacquire(mutator);
+}
+
+void tenure__enter_blocking_saved(tenure_thread *self) { enter(tenure__mutator_of(self), TENURE__BLOCKED); }
+void tenure__enter_idle_saved(tenure_thread *self) { enter(tenure__mutator_of(self), TENURE__IDLE); }
+void tenure_leave_blocking(tenure_thread *self) { leave(tenure__mutator_of(self)); }
+void tenure_leave_idle(tenure_thread *self) { leave(tenure__mutator_of(self)); }
+
+tenure_jump tenure_jump_save(tenure_thread *self)
+{
+    return (tenure_jump){ tenure__mutator_of(self)->depth, self->frames };
+}
+
+void tenure_jump_restore(tenure_thread *self, tenure_jump jump)
+{
+    tenure__mutator *mutator = tenure__mutator_of(self);
+    self->frames = jump.frames;
+    while (mutator->depth > jump.depth) leave(mutator);
+}

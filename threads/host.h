@@ -1,0 +1,20 @@
+/* What threads/ asks of the collector. */
+#ifndef TENURE_THREADS_HOST_H
+#define TENURE_THREADS_HOST_H
+
+#include "threads/mutator.h"
+
+/* A record was made (zeroed but for the mutator part); not yet registered. */
+void tenure__host_attached(tenure__mutator *mutator);
+/* The mutator leaves: hand chunk and logs to the heap. Stop lock held, no stop going on, the caller is the owner. */
+void tenure__host_detached(tenure__mutator *mutator);
+/* The limit that the mutator's chunk allows (never 0). Owner only. */
+uintptr_t tenure__host_limit(tenure__mutator *mutator);
+/* A poll found the limit poisoned and no stop pending (torture). Owner, running; may collect. */
+void tenure__host_polled(tenure__mutator *mutator);
+/* Before a mutator first comes back from a stop or a region: nothing yet to do but RCU; see safepoint.c. */
+tenure__world *tenure__host_world(struct tenure_heap *heap);
+/* Whether that heap is precise: then the thread's stack is of no interest. */
+bool tenure__host_precise(struct tenure_heap *heap);
+
+#endif

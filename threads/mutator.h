@@ -1,0 +1,176 @@
+/* A mutator: an attached thread's record; and the world: the set of a heap's mutators and how they are stopped.
+ *
+ * threads/ knows how threads stop and start and nothing of objects. What it asks of the collector is in threads/host.h.
+ * The protocol and its memory-order argument: threads/README.md. */
+#ifndef TENURE_THREADS_MUTATOR_H
+#define TENURE_THREADS_MUTATOR_H
+
+#include "threads/gang.h"
+#include "threads/rcu.h"
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <tenure/thread.h>
+
+/* The state word: a mode and flags. Only RUNNING mutators are waited for by a stop. */
+enum {
+    TENURE__RUNNING = 0,
+    TENURE__BLOCKED = 1, /* in a blocking region, or waiting to come back from one */
+    TENURE__IDLE = 2,    /* the same, and nobody writes references into its stack */
+    TENURE__PARKED = 3,  /* waits at a safepoint */
+    TENURE__MODE = 3,
+    TENURE__STOP = 4,     /* claimed by a stop: leaving BLOCKED, IDLE or PARKED has to wait */
+    TENURE__SLEEPING = 8, /* the owner sleeps on this word */
+    TENURE__DORMANT = 16  /* on the dormant list: the owner has to move itself back before it runs */
+};
+
+enum { TENURE__SAVED_REGISTERS = 20, TENURE__SCRATCH = 4, TENURE__SCRATCH_LOCK = 3, TENURE__SCRATCH_IO = 2, TENURE__NAME_BYTES = 32, TENURE__ENTRIES_MAX = 8 };
+
+/* What tenure_leave goes back to. */
+struct tenure__entry {
+    uint32_t depth, mode;
+};
+
+typedef struct tenure__world tenure__world;
+typedef struct tenure__os_thread tenure__os_thread;
+
+typedef struct tenure__mutator {
+    tenure_thread record; /* what inlined code reads; first */
+
+    /* Written by the owner's assembly stubs before the state word is released, read in stops. The offsets are known to
+     * threads/context_*.S. */
+    uintptr_t registers[TENURE__SAVED_REGISTERS];
+    uintptr_t stack_pointer;
+    uint32_t depth; /* owner only: nesting of regions */
+
+    _Atomic uint32_t state;
+    uint32_t idle_entries;   /* owner, before releasing the state: how often an idle region was entered */
+    uint32_t scanned_entries; /* in stops: idle_entries when the stack was last scanned */
+    uint32_t idle_stops;     /* in stops: how many stops found it idle without a change */
+    uint32_t attach_count;   /* owner only */
+    uint32_t entries;        /* owner only: tenure_enter without tenure_leave */
+    struct tenure__entry entry[TENURE__ENTRIES_MAX]; /* owner only */
+
+    tenure__world *world;
+    tenure__os_thread *os;
+    struct tenure__mutator *sibling; /* next record of this thread, of another heap; owner only */
+    struct cds_list_head link;       /* active or dormant list; stop lock */
+    struct cds_list_head every_link; /* all records; stop lock to write, read under RCU */
+    _Atomic uint64_t scan_claim;     /* in stops: the collection whose worker has claimed this stack */
+    struct rcu_head retired;
+
+    uintptr_t stack_base;          /* constant: high end of the thread's own stack */
+    struct tenure_stack *fiber;    /* owner: the fiber that runs; NULL: the thread's own stack */
+    uintptr_t own_stack_pointer;   /* owner: of the thread's own stack while a fiber runs */
+    uintptr_t own_save[TENURE__SAVED_REGISTERS]; /* registers at that switch */
+    uintptr_t scratch[TENURE__SCRATCH]; /* owner: references that the library holds across a safepoint; precise roots */
+    uintptr_t tls_low, tls_high;   /* constant: static TLS, for tenure_root_program */
+
+    pid_t tid;
+    char name[TENURE__NAME_BYTES]; /* owner writes, reports read; at worst a torn name */
+} tenure__mutator;
+
+static_assert(offsetof(tenure__mutator, registers) == 32, "known to threads/context_*.S");
+static_assert(offsetof(tenure__mutator, stack_pointer) == 192, "known to threads/context_*.S");
+static_assert(offsetof(tenure__mutator, depth) == 200, "known to threads/context_*.S");
+
+/* An OS thread: its records in all heaps. They run, park and block together: else the stops of two heaps could wait for
+ * each other. Owner only. */
+struct tenure__os_thread {
+    tenure__mutator *records; /* siblings lock, to write and for others to read */
+    _Atomic unsigned record_count;
+    unsigned rcu_users; /* heaps for which this thread was registered as a reader by us */
+    bool rcu_registered;
+};
+
+struct tenure__world {
+    pthread_mutex_t stop_lock; /* held for the whole of a stop; guards the lists below and the roots */
+    struct cds_list_head every;   /* all records, for readers under RCU */
+    struct cds_list_head active;  /* mutators that a young stop looks at */
+    struct cds_list_head dormant; /* idle for several stops */
+    _Atomic uint64_t attached, dormant_count;
+
+    _Atomic uint64_t request;    /* odd: a stop is requested or going on; stop lock, to write */
+    _Atomic uint32_t outstanding; /* running mutators that a stop still waits for */
+    _Atomic bool leader_sleeping;
+    _Atomic(tenure__mutator *) last_stopped; /* the latest one to be counted out */
+    tenure__mutator *owner; /* of tenure_stop_world; stop lock */
+    unsigned owner_depth;   /* stop lock */
+    bool stop_dormant;      /* this stop claimed the dormant list too; stop lock */
+    bool spinning_pays;     /* fewer runners than processors, judged at each stop */
+    unsigned processors;
+    bool rcu;               /* attached threads are registered readers */
+    size_t record_bytes;    /* of the collector's record, which starts with a tenure__mutator */
+    tenure__gang gang;
+    struct tenure_heap *heap;
+};
+
+static inline tenure__mutator *tenure__mutator_of(tenure_thread *self) { return (tenure__mutator *)self; }
+
+/* --- registry.c --- */
+
+/* Guards the lists of siblings. Nobody parks, blocks or takes another lock while holding it. */
+extern pthread_mutex_t tenure__siblings_lock;
+
+/* TENURE_ENOMEM or TENURE_ESYSTEM; the gang is started by the caller. */
+tenure_status tenure__world_init(tenure__world *world, struct tenure_heap *heap, size_t record_bytes);
+void tenure__world_destroy(tenure__world *world);
+tenure__os_thread *tenure__os_thread_self(void);
+/* Back into a region: argument of tenure__with_context, a struct tenure__entry. */
+void tenure__go_back(tenure__mutator *mutator, void *entry);
+/* Moves a dormant mutator of the caller back to the active list. The caller is blocked. */
+void tenure__wake_dormant(tenure__mutator *mutator);
+
+/* --- safepoint.c: for the collector --- */
+
+typedef struct tenure__reach {
+    unsigned waited_for;            /* running mutators at the request */
+    tenure__mutator *last;          /* of them, the last to stop; NULL: none */
+} tenure__reach;
+
+/* Stops the world: on return no mutator runs and none can until tenure__world_resume. The caller holds the stop lock and
+ * is not running itself (a mutator has released its state). dormant: the dormant list is claimed too. */
+tenure__reach tenure__world_stop(tenure__world *world, bool dormant);
+void tenure__world_resume(tenure__world *world);
+
+/* Saves the callee-saved registers and the caller's stack pointer in the record, then calls fn(mutator, arg): whatever
+ * parks is called through here. Assembly. */
+void tenure__with_context(tenure__mutator *mutator, void (*fn)(tenure__mutator *, void *), void *arg);
+
+/* Releases the state words of all records of the thread (context saved): from here stops do not wait for it. */
+void tenure__release(tenure__mutator *mutator, uint32_t mode);
+/* Takes them back: waits while a stop is going on (helping the gang), then runs. */
+void tenure__reacquire(tenure__mutator *mutator);
+/* Parks if a stop is requested; true: it was. May collect (others may). */
+bool tenure__safepoint(tenure__mutator *mutator);
+
+/* Takes the stop lock as mutator (blocked meanwhile, RUNNING again on return unless stay_released). The lock is held
+ * for short by whoever runs; nobody parks owning it but the leader of a stop. */
+void tenure__lock_stop(tenure__world *world);
+void tenure__unlock_stop(tenure__world *world);
+
+/* Stopped: the mutator has been idle for long; young stops do not look at it until its owner comes back. */
+void tenure__make_dormant(tenure__mutator *mutator);
+
+/* Publishes an allocation limit: the store, then a look at the request; poisoned again if a stop came in between. */
+void tenure__set_limit(tenure__mutator *mutator, uintptr_t limit);
+
+/* Makes every running mutator take its slow path once (an RCU grace period is wanted). */
+void tenure__poison_all(tenure__world *world);
+
+/* Misuse by the program: prints the call and the rule, aborts. */
+_Noreturn void tenure__misuse(const char *call, const char *rule);
+/* A system call that cannot fail failed. */
+_Noreturn void tenure__fatal(const char *function, int line, int error);
+#define TENURE__MUST(call)                                                                                            \
+    do {                                                                                                              \
+        const int tenure__result = (call);                                                                            \
+        if (tenure__result != 0) tenure__fatal(__func__, __LINE__, tenure__result);                                   \
+    } while (0)
+
+uint64_t tenure__now_ns(void);     /* CLOCK_MONOTONIC */
+uint64_t tenure__cpu_ns(void);     /* of this thread */
+
+#endif

@@ -1,0 +1,60 @@
+/* liburcu, and nothing else includes it. urcu-qsbr: attached threads are readers that are quiescent at safepoints and
+ * offline while they are parked, blocked or idle.
+ *
+ * ThreadSanitizer does not see liburcu's inline assembly: callbacks of call_rcu are annotated here, once. */
+#ifndef TENURE_THREADS_RCU_H
+#define TENURE_THREADS_RCU_H
+
+#include <stdbool.h>
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic"
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wshadow"
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#include <urcu/urcu-qsbr.h>
+#include <urcu/call-rcu.h>
+#include <urcu/rculist.h>
+#include <urcu/static/urcu-qsbr.h>
+#include <urcu/wfcqueue.h>
+#pragma GCC diagnostic pop
+
+/* Whether this thread is a registered reader (by us or by the host). */
+static inline bool tenure__rcu_registered(void) { return URCU_TLS(urcu_qsbr_reader).registered; }
+static inline bool tenure__rcu_online(void) { return urcu_qsbr_read_ongoing() != 0; }
+
+/* A read-side section for a thread that may be no reader: registered for its duration. Returns what _end wants. */
+enum tenure__rcu_section { TENURE__RCU_WAS_ONLINE, TENURE__RCU_WAS_OFFLINE, TENURE__RCU_WAS_UNREGISTERED };
+static inline enum tenure__rcu_section tenure__rcu_section_begin(void)
+{
+    if (!tenure__rcu_registered()) {
+        urcu_qsbr_register_thread();
+        return TENURE__RCU_WAS_UNREGISTERED;
+    }
+    if (tenure__rcu_online()) return TENURE__RCU_WAS_ONLINE;
+    urcu_qsbr_thread_online();
+    return TENURE__RCU_WAS_OFFLINE;
+}
+static inline void tenure__rcu_section_end(enum tenure__rcu_section section)
+{
+    if (section == TENURE__RCU_WAS_UNREGISTERED) urcu_qsbr_unregister_thread();
+    else if (section == TENURE__RCU_WAS_OFFLINE) urcu_qsbr_thread_offline();
+}
+
+#if defined(__SANITIZE_THREAD__)
+#define TENURE__TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TENURE__TSAN 1
+#endif
+#endif
+#ifdef TENURE__TSAN
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+#define tenure__tsan_acquire(address) __tsan_acquire(address)
+#define tenure__tsan_release(address) __tsan_release(address)
+#else
+#define tenure__tsan_acquire(address) ((void)(address))
+#define tenure__tsan_release(address) ((void)(address))
+#endif
+
+#endif

@@ -1,0 +1,345 @@
+/* Attach, detach, enter, leave: which threads are mutators of which heap.
+ *
+ * The lists are guarded by the stop lock; readers that only look (statistics) walk them under RCU. A record is freed one
+ * grace period after it was unlinked. */
+#include "threads/futex.h"
+#include "threads/host.h"
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <tenure/root.h>
+#include <unistd.h>
+
+pthread_mutex_t tenure__siblings_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static pthread_key_t key;
+static int key_error;
+static _Thread_local tenure__os_thread os_self;
+
+tenure__os_thread *tenure__os_thread_self(void) { return &os_self; }
+
+static void detach(tenure__mutator *mutator);
+
+/* A thread that just exits. Destructors that run later may attach again: then this one is called once more. */
+static void thread_exits(void *value)
+{
+    (void)value;
+    while (os_self.records != 0) {
+        tenure__mutator *mutator = os_self.records;
+        mutator->depth = 0; /* it exits from inside a region */
+        detach(mutator);
+    }
+}
+
+static void make_key(void) { key_error = pthread_key_create(&key, thread_exits); }
+
+tenure_status tenure__world_init(tenure__world *world, struct tenure_heap *heap, size_t record_bytes)
+{
+    pthread_once(&key_once, make_key);
+    if (key_error != 0) {
+        errno = key_error;
+        return TENURE_ESYSTEM;
+    }
+    CDS_INIT_LIST_HEAD(&world->every);
+    CDS_INIT_LIST_HEAD(&world->active);
+    CDS_INIT_LIST_HEAD(&world->dormant);
+    world->heap = heap;
+    world->record_bytes = record_bytes;
+    const int error = pthread_mutex_init(&world->stop_lock, 0);
+    if (error == 0) return TENURE_OK;
+    errno = error;
+    return TENURE_ESYSTEM;
+}
+
+void tenure__world_destroy(tenure__world *world)
+{
+    /* Records of detached threads wait for their grace period; none may outlive the heap. */
+    const bool online = tenure__rcu_registered() && tenure__rcu_online();
+    if (online) urcu_qsbr_thread_offline();
+    urcu_qsbr_barrier();
+    if (online) urcu_qsbr_thread_online();
+    TENURE__MUST(pthread_mutex_destroy(&world->stop_lock));
+}
+
+tenure_thread *tenure_self(tenure_heap *heap)
+{
+    for (tenure__mutator *each = os_self.records; each != 0; each = each->sibling)
+        if (each->record.heap == heap) return &each->record;
+    return 0;
+}
+
+/* The stack that the calling thread was started on. False: it runs on another one. */
+static bool own_stack(uintptr_t *base)
+{
+    pthread_attr_t attr;
+    void *low;
+    size_t bytes;
+    if (pthread_getattr_np(pthread_self(), &attr) != 0) return false;
+    const int error = pthread_attr_getstack(&attr, &low, &bytes);
+    pthread_attr_destroy(&attr);
+    const uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    *base = (uintptr_t)low + bytes;
+    /* The main thread's low end moves with its growth: only the base is asked for. */
+    return error == 0 && here < *base && (here >= (uintptr_t)low || getpid() == gettid());
+}
+
+static void link_sibling(tenure__mutator *mutator)
+{
+    TENURE__MUST(pthread_mutex_lock(&tenure__siblings_lock));
+    mutator->sibling = os_self.records;
+    os_self.records = mutator;
+    TENURE__MUST(pthread_mutex_unlock(&tenure__siblings_lock));
+    atomic_fetch_add_explicit(&os_self.record_count, 1, memory_order_seq_cst); /* pairs with claim_list */
+}
+
+static void unlink_sibling(tenure__mutator *mutator)
+{
+    TENURE__MUST(pthread_mutex_lock(&tenure__siblings_lock));
+    tenure__mutator **link = &os_self.records;
+    while (*link != mutator) link = &(*link)->sibling;
+    *link = mutator->sibling;
+    TENURE__MUST(pthread_mutex_unlock(&tenure__siblings_lock));
+    atomic_fetch_sub_explicit(&os_self.record_count, 1, memory_order_relaxed);
+}
+
+/* Registers the new record. The thread is blocked in its other heaps meanwhile, so that their stops do not wait for this
+ * heap's: saver is the record of one of them with the context saved, or the new record when it is the first. */
+static void register_record(tenure__mutator *saver, void *new_record)
+{
+    tenure__mutator *mutator = new_record;
+    tenure__world *world = mutator->world;
+    if (saver != mutator) tenure__release(saver, TENURE__PARKED);
+    tenure__lock_stop(world);
+    link_sibling(mutator);
+    cds_list_add(&mutator->link, &world->active);
+    cds_list_add_rcu(&mutator->every_link, &world->every);
+    tenure__unlock_stop(world);
+    atomic_fetch_add_explicit(&world->attached, 1, memory_order_relaxed);
+    tenure__reacquire(mutator);
+}
+
+tenure_thread *tenure_attach(tenure_heap *heap)
+{
+    tenure__mutator *mutator = (tenure__mutator *)tenure_self(heap);
+    if (mutator != 0) {
+        mutator->attach_count++;
+        return &mutator->record;
+    }
+    if (os_self.records != 0 && os_self.records->depth != 0)
+        tenure__misuse("tenure_attach", "not inside a blocking or idle region (tenure_enter comes back in)");
+    tenure__world *world = tenure__host_world(heap);
+    uintptr_t base = 0;
+    if (!own_stack(&base)) {
+        errno = EINVAL;
+        return 0;
+    }
+    void *memory;
+    if (posix_memalign(&memory, 64, (world->record_bytes + 63) & ~(size_t)63) != 0) {
+        errno = ENOMEM;
+        return 0;
+    }
+    mutator = memset(memory, 0, world->record_bytes);
+    if (pthread_setspecific(key, &os_self) != 0) {
+        free(mutator);
+        errno = ENOMEM;
+        return 0;
+    }
+    mutator->record.heap = heap;
+    mutator->world = world;
+    mutator->os = &os_self;
+    mutator->stack_base = base;
+    mutator->attach_count = 1;
+    mutator->tid = (pid_t)syscall(SYS_gettid);
+    pthread_getname_np(pthread_self(), mutator->name, sizeof mutator->name);
+    atomic_store_explicit(&mutator->state, TENURE__PARKED, memory_order_relaxed);
+    if (world->rcu) {
+        if (!tenure__rcu_registered()) {
+            urcu_qsbr_register_thread();
+            os_self.rcu_registered = true;
+        }
+        if (os_self.rcu_registered) os_self.rcu_users++;
+    }
+    tenure__host_attached(mutator);
+    if (os_self.records == 0 && tenure__rcu_registered()) urcu_qsbr_thread_offline();
+    tenure__with_context(os_self.records != 0 ? os_self.records : mutator, register_record, mutator);
+    return &mutator->record;
+}
+
+static void free_record(struct rcu_head *head)
+{
+    tenure__tsan_acquire(head);
+    free(caa_container_of(head, tenure__mutator, retired));
+}
+
+/* The record becomes blocked, hands over what it holds and is unlinked. */
+static void detach_released(tenure__mutator *mutator, void *unused)
+{
+    (void)unused;
+    tenure__world *world = mutator->world;
+    tenure__mutator *other = mutator->sibling != 0 ? mutator->sibling
+        : os_self.records != mutator               ? os_self.records
+                                                   : 0;
+    tenure__release(mutator, TENURE__BLOCKED);
+    tenure__lock_stop(world);
+    if (world->owner == mutator) tenure__misuse("tenure_detach", "not between stop_world and resume_world");
+    tenure__host_detached(mutator);
+    cds_list_del(&mutator->link);
+    cds_list_del_rcu(&mutator->every_link);
+    if (atomic_load_explicit(&mutator->state, memory_order_relaxed) & TENURE__DORMANT)
+        atomic_fetch_sub_explicit(&world->dormant_count, 1, memory_order_relaxed);
+    unlink_sibling(mutator);
+    tenure__unlock_stop(world);
+    atomic_fetch_sub_explicit(&world->attached, 1, memory_order_relaxed);
+    if (world->rcu && os_self.rcu_registered && --os_self.rcu_users == 0) {
+        urcu_qsbr_unregister_thread();
+        os_self.rcu_registered = false;
+    }
+    tenure__tsan_release(&mutator->retired);
+    urcu_qsbr_call_rcu(&mutator->retired, free_record);
+    if (other != 0) tenure__reacquire(other);
+}
+
+static void detach(tenure__mutator *mutator)
+{
+    /* A thread that exits inside a region is out already; taking its state back first keeps one way through here. */
+    if ((atomic_load_explicit(&mutator->state, memory_order_relaxed) & TENURE__MODE) != TENURE__RUNNING) {
+        for (tenure__mutator *each = os_self.records; each != 0; each = each->sibling) each->depth = 0;
+        tenure__reacquire(mutator);
+    }
+    tenure__with_context(mutator, detach_released, 0);
+}
+
+void tenure_detach(tenure_thread *self)
+{
+    tenure__mutator *mutator = tenure__mutator_of(self);
+    if (mutator->depth != 0) tenure__misuse("tenure_detach", "not inside a blocking or idle region");
+    if (--mutator->attach_count == 0) detach(mutator);
+}
+
+void tenure__wake_dormant(tenure__mutator *mutator)
+{
+    tenure__world *world = mutator->world;
+    tenure__lock_stop(world);
+    if (atomic_load_explicit(&mutator->state, memory_order_relaxed) & TENURE__DORMANT) {
+        cds_list_move(&mutator->link, &world->active);
+        atomic_fetch_sub_explicit(&world->dormant_count, 1, memory_order_relaxed);
+        atomic_fetch_and_explicit(&mutator->state, ~(uint32_t)TENURE__DORMANT, memory_order_relaxed);
+        mutator->idle_stops = 0;
+    }
+    tenure__unlock_stop(world);
+}
+
+void tenure__make_dormant(tenure__mutator *mutator)
+{
+    cds_list_move(&mutator->link, &mutator->world->dormant);
+    atomic_fetch_or_explicit(&mutator->state, TENURE__DORMANT, memory_order_relaxed);
+    /* This stop has claimed it as active; later young stops will not see it. The flag keeps its owner out until it has
+     * moved itself back under the stop lock. */
+    const uint32_t state = atomic_fetch_and_explicit(&mutator->state, ~(uint32_t)(TENURE__STOP | TENURE__SLEEPING),
+        memory_order_release);
+    if (state & TENURE__SLEEPING) tenure__futex_wake(&mutator->state, 1);
+    atomic_fetch_add_explicit(&mutator->world->dormant_count, 1, memory_order_relaxed);
+}
+
+void tenure_thread_name(tenure_thread *self, const char *name)
+{
+    tenure__mutator *mutator = tenure__mutator_of(self);
+    strncpy(mutator->name, name, sizeof mutator->name - 1);
+}
+
+/* --- enter and leave --- */
+
+tenure_thread *tenure_enter(tenure_heap *heap)
+{
+    tenure__mutator *mutator = (tenure__mutator *)tenure_self(heap);
+    tenure__mutator *any = os_self.records;
+    const uint32_t depth = any != 0 ? any->depth : 0;
+    const uint32_t mode = any != 0 ? atomic_load_explicit(&any->state, memory_order_relaxed) & TENURE__MODE : 0;
+    if (depth != 0) {
+        for (tenure__mutator *each = any; each != 0; each = each->sibling) each->depth = 0;
+        tenure__reacquire(any);
+    }
+    tenure_thread *self = tenure_attach(heap);
+    if (self == 0 && depth != 0) {
+        const int error = errno;
+        tenure__with_context(any, tenure__go_back, &(struct tenure__entry){ .depth = depth, .mode = mode });
+        errno = error;
+    }
+    if (self == 0) return 0;
+    mutator = tenure__mutator_of(self);
+    if (mutator->entries == TENURE__ENTRIES_MAX) tenure__misuse("tenure_enter", "nests at most 8 deep");
+    mutator->entry[mutator->entries++] = (struct tenure__entry){ .depth = depth, .mode = mode };
+    return self;
+}
+
+/* Back into the region that tenure_enter came from. Context saved. */
+void tenure__go_back(tenure__mutator *mutator, void *entry_of_mutator)
+{
+    const struct tenure__entry *entry = entry_of_mutator;
+    for (tenure__mutator *each = os_self.records; each != 0; each = each->sibling) each->depth = entry->depth;
+    tenure__release(mutator, entry->mode);
+}
+
+void tenure__leave_saved(tenure_thread *self);
+void tenure__leave_saved(tenure_thread *self)
+{
+    tenure__mutator *mutator = tenure__mutator_of(self);
+    if (mutator->entries == 0) tenure__misuse("tenure_leave", "only after tenure_enter");
+    struct tenure__entry entry = mutator->entry[--mutator->entries];
+    tenure__mutator *stays = mutator;
+    if (mutator->attach_count == 1) stays = mutator->sibling != 0 ? mutator->sibling
+            : os_self.records != mutator                          ? os_self.records
+                                                                  : 0;
+    if (stays != 0 && stays != mutator && entry.depth != 0) {
+        /* The record goes, the thread stays in a region of another heap: its context is this one's. */
+        memcpy(stays->registers, mutator->registers, sizeof stays->registers);
+        stays->stack_pointer = mutator->stack_pointer;
+    }
+    tenure_detach(self);
+    if (stays != 0 && entry.depth != 0) tenure__go_back(stays, &entry);
+}
+
+/* --- threads that start attached --- */
+
+struct start {
+    tenure_heap *heap;
+    tenure_thread_fn *fn;
+    tenure_handle *object;
+};
+
+static void *run_attached(void *arg)
+{
+    struct start start = *(struct start *)arg;
+    free(arg);
+    tenure_thread *self = tenure_attach(start.heap);
+    if (self == 0) tenure__misuse("tenure_thread_create", "no memory to attach the new thread");
+    void *object = 0;
+    if (start.object != 0) {
+        object = tenure_handle_get(start.object);
+        tenure_handle_free(start.object);
+    }
+    void *result = start.fn(self, object);
+    tenure_detach(self);
+    return result;
+}
+
+tenure_status tenure_thread_create(tenure_thread *self, pthread_t *out, const pthread_attr_t *attr,
+                                   tenure_thread_fn *fn, void *object)
+{
+    struct start *start = malloc(sizeof *start);
+    if (start == 0) return TENURE_ENOMEM;
+    *start = (struct start){ self->heap, fn, 0 };
+    if (object != 0 && (start->object = tenure_handle_new(self, object)) == 0) {
+        free(start);
+        return TENURE_ENOMEM;
+    }
+    const int error = pthread_create(out, attr, run_attached, start);
+    if (error == 0) return TENURE_OK;
+    if (start->object != 0) tenure_handle_free(start->object);
+    free(start);
+    errno = error;
+    return TENURE_ESYSTEM;
+}

@@ -1,0 +1,344 @@
+/* The stop protocol. States, who may wait for whom, and the memory-order argument: threads/README.md. */
+#include "threads/futex.h"
+#include "threads/host.h"
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tenure/safepoint.h>
+#include <time.h>
+
+/* More than any number of threads: keeps outstanding above zero until the leader has counted. */
+#define COUNTING ((uint32_t)1 << 30)
+/* How long a parked mutator watches for the end of the stop and for work before it sleeps. */
+enum { PARK_SPIN_NS = 40000, LEADER_SPIN_NS = 30000 };
+
+void tenure__misuse(const char *call, const char *rule)
+{
+    fprintf(stderr, "tenure: %s: %s\n", call, rule);
+    abort();
+}
+
+void tenure__fatal(const char *function, int line, int error)
+{
+    fprintf(stderr, "tenure: %s:%d: %s\n", function, line, strerror(error));
+    abort();
+}
+
+static uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+uint64_t tenure__now_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
+uint64_t tenure__cpu_ns(void) { return clock_ns(CLOCK_THREAD_CPUTIME_ID); }
+
+void tenure__lock_stop(tenure__world *world) { TENURE__MUST(pthread_mutex_lock(&world->stop_lock)); }
+void tenure__unlock_stop(tenure__world *world) { TENURE__MUST(pthread_mutex_unlock(&world->stop_lock)); }
+
+void tenure__set_limit(tenure__mutator *mutator, uintptr_t limit)
+{
+    /* seq_cst, both: pairs with the stores of request and limit in world_stop, which come in the other order. Either the
+     * load sees the request, or the store of the limit comes before the one that poisons it. Without this a refill
+     * overwrites the poison and the stop waits for the chunk's end. */
+    __atomic_store_n(&mutator->record.limit, limit, __ATOMIC_SEQ_CST);
+    for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling)
+        if (atomic_load_explicit(&each->world->request, memory_order_seq_cst) & 1)
+            __atomic_store_n(&mutator->record.limit, 0, __ATOMIC_RELAXED);
+}
+
+/* A mutator that a stop had claimed while running is out: the last one wakes the leader. */
+static void count_out(tenure__mutator *mutator)
+{
+    tenure__world *world = mutator->world;
+    atomic_store_explicit(&world->last_stopped, mutator, memory_order_relaxed);
+    /* seq_cst: pairs with leader_sleeping and outstanding in wait_for_all (Dekker); release: what the mutator did before
+     * is the leader's. */
+    if (atomic_fetch_sub_explicit(&world->outstanding, 1, memory_order_seq_cst) == 1 &&
+        atomic_load_explicit(&world->leader_sleeping, memory_order_seq_cst))
+        tenure__futex_wake(&world->outstanding, 1);
+}
+
+/* From RUNNING to mode; counted out if a stop had claimed it. */
+static void release_one(tenure__mutator *mutator, uint32_t mode)
+{
+    uint32_t state = TENURE__RUNNING;
+    /* release: registers, stack pointer, chunk and stack are published to the stop that finds this mode (acquire in its
+     * fetch_or). A stop that claims first makes the exchange fail. */
+    while (!atomic_compare_exchange_weak_explicit(&mutator->state, &state, (state & ~(uint32_t)TENURE__MODE) | mode,
+        memory_order_release, memory_order_relaxed)) {}
+    if (state & TENURE__STOP) count_out(mutator);
+}
+
+/* From mode to RUNNING; false when a stop has claimed it, or it is dormant. */
+static bool try_acquire_one(tenure__mutator *mutator)
+{
+    uint32_t state = atomic_load_explicit(&mutator->state, memory_order_relaxed);
+    while ((state & ~(uint32_t)TENURE__MODE) == 0) {
+        /* acquire: pairs with the release of world_resume; the thread sees every object where the stop put it. */
+        if (atomic_compare_exchange_weak_explicit(&mutator->state, &state, TENURE__RUNNING, memory_order_acquire,
+            memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
+void tenure__release(tenure__mutator *mutator, uint32_t mode)
+{
+    if (tenure__rcu_registered()) urcu_qsbr_thread_offline();
+    for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling) {
+        if (each != mutator) {
+            memcpy(each->registers, mutator->registers, sizeof each->registers);
+            each->stack_pointer = mutator->stack_pointer;
+        }
+        /* Zero: allocating in a region takes the slow path, which aborts. */
+        __atomic_store_n(&each->record.limit, 0, __ATOMIC_RELAXED);
+        if (mode == TENURE__IDLE) each->idle_entries++;
+        release_one(each, mode);
+    }
+}
+
+/* Until no stop claims the mutator: first spinning, lending the processor to the gang, then asleep. */
+static void wait_for_resume(tenure__mutator *mutator)
+{
+    tenure__world *world = mutator->world;
+    tenure__gang *gang = &world->gang;
+    uint32_t state = atomic_load_explicit(&mutator->state, memory_order_relaxed);
+    if (world->spinning_pays) {
+        const uint64_t start = tenure__now_ns();
+        atomic_fetch_add_explicit(&gang->spinners, 1, memory_order_relaxed);
+        for (unsigned spins = 1; state & TENURE__STOP; spins++) {
+            if (!tenure__gang_help(gang, true)) tenure__cpu_relax();
+            if (spins % 16 == 0 && tenure__now_ns() - start > PARK_SPIN_NS) break;
+            state = atomic_load_explicit(&mutator->state, memory_order_relaxed);
+        }
+        atomic_fetch_sub_explicit(&gang->spinners, 1, memory_order_relaxed);
+    }
+    while (state & TENURE__STOP) {
+        /* SLEEPING tells the resumer to wake; if the stop is over already the exchange or the futex sees it. */
+        if ((state & TENURE__SLEEPING) ||
+            atomic_compare_exchange_weak_explicit(&mutator->state, &state, state | TENURE__SLEEPING,
+                memory_order_relaxed, memory_order_relaxed))
+            tenure__futex_wait(&mutator->state, state | TENURE__SLEEPING, 0);
+        state = atomic_load_explicit(&mutator->state, memory_order_relaxed);
+    }
+}
+
+void tenure__reacquire(tenure__mutator *mutator)
+{
+    const uint32_t mode = atomic_load_explicit(&mutator->state, memory_order_relaxed) & TENURE__MODE;
+    tenure__mutator *refused;
+    do {
+        refused = 0;
+        for (tenure__mutator *each = mutator->os->records; each != 0 && refused == 0; each = each->sibling)
+            if (!try_acquire_one(each)) refused = each;
+        if (refused == 0) break;
+        /* One heap's stop holds us: go back out of the others, whose stops must not wait for that one. */
+        for (tenure__mutator *each = mutator->os->records; each != refused; each = each->sibling)
+            release_one(each, mode);
+        if (atomic_load_explicit(&refused->state, memory_order_relaxed) & TENURE__DORMANT) tenure__wake_dormant(refused);
+        else wait_for_resume(refused);
+    } while (true);
+    if (tenure__rcu_registered()) urcu_qsbr_thread_online();
+    for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling)
+        tenure__set_limit(each, tenure__host_limit(each));
+}
+
+static void park(tenure__mutator *mutator, void *unused)
+{
+    (void)unused;
+    tenure__release(mutator, TENURE__PARKED);
+    /* Requested, but this record is not yet claimed: the claim is on its way, and running on would only meet the poisoned
+     * limit again. */
+    while ((atomic_load_explicit(&mutator->world->request, memory_order_relaxed) & 1) != 0 &&
+           (atomic_load_explicit(&mutator->state, memory_order_relaxed) & TENURE__STOP) == 0)
+        sched_yield();
+    tenure__reacquire(mutator);
+}
+
+bool tenure__safepoint(tenure__mutator *mutator)
+{
+    bool requested = false;
+    for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling)
+        requested |= (atomic_load_explicit(&each->world->request, memory_order_relaxed) & 1) != 0;
+    if (!requested) {
+        if (tenure__rcu_registered()) urcu_qsbr_quiescent_state();
+        return false;
+    }
+    /* The owner of tenure_stop_world runs on in a stopped world: it is not to wait for itself. */
+    if (mutator->world->owner == mutator) return false;
+    tenure__with_context(mutator, park, 0);
+    return true;
+}
+
+void tenure__poll_slow(tenure_thread *self)
+{
+    tenure__mutator *mutator = tenure__mutator_of(self);
+    if (mutator->depth != 0) tenure__misuse("tenure_poll", "not inside a blocking or idle region");
+    if (!tenure__safepoint(mutator)) {
+        tenure__host_polled(mutator);
+        tenure__set_limit(mutator, tenure__host_limit(mutator));
+    }
+}
+
+static void wait_for_all(tenure__world *world)
+{
+    uint64_t start = 0;
+    for (unsigned spins = 0;; spins++) {
+        const uint32_t outstanding = atomic_load_explicit(&world->outstanding, memory_order_acquire);
+        if (outstanding == 0) return;
+        if (spins % 64 == 0) {
+            const uint64_t now = tenure__now_ns();
+            if (start == 0) start = now;
+            if (!world->spinning_pays || now - start > LEADER_SPIN_NS) {
+                /* seq_cst: pairs with count_out (Dekker): either it sees that the leader sleeps, or the futex sees the
+                 * new count. */
+                atomic_store_explicit(&world->leader_sleeping, true, memory_order_seq_cst);
+                const uint32_t now_outstanding = atomic_load_explicit(&world->outstanding, memory_order_seq_cst);
+                if (now_outstanding != 0) tenure__futex_wait(&world->outstanding, now_outstanding, 0);
+                atomic_store_explicit(&world->leader_sleeping, false, memory_order_relaxed);
+                continue;
+            }
+        }
+        tenure__cpu_relax();
+    }
+}
+
+#define EACH(list, mutator) cds_list_for_each_entry(mutator, list, link)
+
+/* A thread of several heaps may poll in any of them. */
+static void poison_siblings(tenure__mutator *mutator)
+{
+    TENURE__MUST(pthread_mutex_lock(&tenure__siblings_lock));
+    for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling)
+        __atomic_store_n(&each->record.limit, 0, __ATOMIC_SEQ_CST);
+    TENURE__MUST(pthread_mutex_unlock(&tenure__siblings_lock));
+}
+
+static uint32_t claim_list(struct cds_list_head *list)
+{
+    uint32_t running = 0;
+    tenure__mutator *mutator;
+    EACH(list, mutator)
+    {
+        /* acquire: pairs with the release of a mutator that went out; release: nothing before is needed by it. STOP makes
+         * the exchange of a returning thread fail; only what was found running is counted. */
+        const uint32_t state = atomic_fetch_or_explicit(&mutator->state, TENURE__STOP, memory_order_acq_rel);
+        if ((state & TENURE__MODE) != TENURE__RUNNING) continue;
+        running++;
+        /* seq_cst: pairs with tenure_attach (Dekker): a thread that gets another record looks at the requests after. */
+        if (atomic_load_explicit(&mutator->os->record_count, memory_order_seq_cst) > 1) poison_siblings(mutator);
+    }
+    return running;
+}
+
+tenure__reach tenure__world_stop(tenure__world *world, bool dormant)
+{
+    tenure__mutator *mutator;
+    world->stop_dormant = dormant;
+    atomic_store_explicit(&world->last_stopped, 0, memory_order_relaxed);
+    atomic_store_explicit(&world->outstanding, COUNTING, memory_order_relaxed);
+    /* seq_cst: request before the poison; see tenure__set_limit. */
+    atomic_fetch_add_explicit(&world->request, 1, memory_order_seq_cst);
+    EACH(&world->active, mutator) __atomic_store_n(&mutator->record.limit, 0, __ATOMIC_SEQ_CST);
+    uint32_t running = claim_list(&world->active);
+    if (dormant) running += claim_list(&world->dormant);
+    world->spinning_pays = running < world->processors;
+    if (atomic_fetch_sub_explicit(&world->outstanding, COUNTING - running, memory_order_acq_rel) != COUNTING - running)
+        wait_for_all(world);
+    const tenure__reach reach = { running,
+        running > 0 ? atomic_load_explicit(&world->last_stopped, memory_order_relaxed) : 0 };
+    return reach;
+}
+
+static void resume_list(struct cds_list_head *list)
+{
+    tenure__mutator *mutator;
+    EACH(list, mutator)
+    {
+        /* release: pairs with the acquire in try_acquire_one. */
+        const uint32_t state = atomic_fetch_and_explicit(&mutator->state, ~(uint32_t)(TENURE__STOP | TENURE__SLEEPING),
+            memory_order_release);
+        if (state & TENURE__SLEEPING) tenure__futex_wake(&mutator->state, 1);
+    }
+}
+
+void tenure__world_resume(tenure__world *world)
+{
+    /* release: whoever sees the even number may set its limit. */
+    atomic_fetch_add_explicit(&world->request, 1, memory_order_release);
+    resume_list(&world->active);
+    if (world->stop_dormant) resume_list(&world->dormant);
+}
+
+void tenure__poison_all(tenure__world *world)
+{
+    tenure__mutator *mutator;
+    tenure__lock_stop(world);
+    EACH(&world->active, mutator) __atomic_store_n(&mutator->record.limit, 0, __ATOMIC_SEQ_CST);
+    tenure__unlock_stop(world);
+}
+
+/* --- tenure_stop_world --- */
+
+static void stop_world(tenure__mutator *mutator, void *unused)
+{
+    (void)unused;
+    tenure__world *world = mutator->world;
+    tenure__release(mutator, TENURE__PARKED);
+    tenure__lock_stop(world);
+    world->owner = mutator;
+    world->owner_depth = 1;
+    tenure__world_stop(world, true);
+}
+
+tenure_status tenure_stop_world(tenure_thread *self)
+{
+    tenure__mutator *mutator = tenure__mutator_of(self);
+    tenure__world *world = mutator->world;
+    if (mutator->depth != 0) tenure__misuse("tenure_stop_world", "not inside a blocking or idle region");
+    if (world->owner == mutator) {
+        world->owner_depth++;
+        return TENURE_OK;
+    }
+    tenure__with_context(mutator, stop_world, 0);
+    /* The owner's record stays PARKED and claimed; it runs by owning the stop. Its limit works again. */
+    __atomic_store_n(&mutator->record.limit, tenure__host_limit(mutator), __ATOMIC_RELAXED);
+    if (tenure__rcu_registered()) urcu_qsbr_thread_online();
+    return TENURE_OK;
+}
+
+static void resume_world(tenure__mutator *mutator, void *unused)
+{
+    (void)unused;
+    tenure__world *world = mutator->world;
+    world->owner = 0;
+    tenure__world_resume(world);
+    tenure__unlock_stop(world);
+    tenure__reacquire(mutator);
+}
+
+void tenure_resume_world(tenure_thread *self)
+{
+    tenure__mutator *mutator = tenure__mutator_of(self);
+    if (mutator->world->owner != mutator) tenure__misuse("tenure_resume_world", "only after tenure_stop_world");
+    if (--mutator->world->owner_depth == 0) tenure__with_context(mutator, resume_world, 0);
+}
+
+static void synchronize(tenure__mutator *mutator, void *unused)
+{
+    (void)unused;
+    tenure__release(mutator, TENURE__PARKED);
+    tenure__poison_all(mutator->world);
+    urcu_qsbr_synchronize_rcu();
+    tenure__reacquire(mutator);
+}
+
+void tenure_synchronize_rcu(tenure_thread *self)
+{
+    tenure__mutator *mutator = tenure__mutator_of(self);
+    if (mutator->depth != 0) tenure__misuse("tenure_synchronize_rcu", "not inside a blocking or idle region");
+    tenure__with_context(mutator, synchronize, 0);
+}
