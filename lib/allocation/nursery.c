@@ -62,6 +62,8 @@ static void open_window(tenure__allocator *allocator, size_t cell_bytes)
     to = to + 8 > allocator->chunk_end ? allocator->chunk_end : to + 8;
     note_first(heap, allocator->mutator.record.top);
     memset((void *)from, 0, to - from);
+    /* And the word after it, so that a walk that comes to the window's end stops there. */
+    if (to < allocator->chunk_end) *(uint64_t *)to = 0;
     allocator->window_end = to;
 }
 

@@ -69,8 +69,9 @@ static uintptr_t object_of_granule(tenure_heap *heap, uint32_t block, unsigned g
 {
     const uint8_t kind = tenure__kind_of(heap, block);
     if ((kind & TENURE__KIND_GENERATION) == 0 || granule == 0) return 0;
-    if (tenure__kind_generation(kind) == 0) return walk_to(heap, block, granule);
-    return old_object_at(heap, block, granule);
+    /* Residents of a Gen 0 block have bits; a walk might not reach them, it ends where a chunk is not yet used. */
+    const uintptr_t old = old_object_at(heap, block, granule);
+    return old == 0 && tenure__kind_generation(kind) == 0 ? walk_to(heap, block, granule) : old;
 }
 
 uintptr_t tenure__find_object(tenure_heap *heap, uintptr_t address)
