@@ -22,26 +22,33 @@ bool tenure_mutex_trylock(tenure_thread *self, tenure_mutex *mutex)
     return result == 0;
 }
 
-/* A mutex in a heap object stays where it is meanwhile: conservative stacks pin what they point to, and in precise heaps
- * the scratch root of a thread that is outside the stop set is pinned. */
+/* Released: owns the mutex and runs on return. If a stop holds the thread when it has won the mutex, it lets go, waits and
+ * tries again: whoever is not stopped (unattached, blocked) can have it meanwhile. */
+static void lock_released(tenure__mutator *mutator, void *native_mutex)
+{
+    pthread_mutex_t *native = native_mutex;
+    tenure__release(mutator, TENURE__BLOCKED);
+    for (;;) {
+        TENURE__MUST(pthread_mutex_lock(native));
+        if (tenure__try_reacquire(mutator)) return;
+        TENURE__MUST(pthread_mutex_unlock(native));
+        tenure__reacquire(mutator);
+        if (pthread_mutex_trylock(native) == 0) return;
+        tenure__release(mutator, TENURE__BLOCKED);
+    }
+}
+
+/* A mutex in a heap object stays where it is meanwhile: conservative stacks pin what they point to, and so does this
+ * scratch word in precise heaps. */
 static void wait_for_mutex(tenure_thread *self, tenure_mutex *mutex)
 {
     tenure__mutator *mutator = tenure__mutator_of(self);
-    mutator->scratch[TENURE__SCRATCH_LOCK] = (uintptr_t)mutex;
-    for (;;) {
-        tenure_enter_blocking(self);
-        TENURE__MUST(pthread_mutex_lock(&mutex->native));
-        /* relaxed: advice; a stop that begins right after is met by leave. */
-        const bool stopping = (atomic_load_explicit(&mutator->world->request, memory_order_relaxed) & 1) != 0;
-        if (!stopping) {
-            tenure_leave_blocking(self);
-            break;
-        }
-        /* Nobody parks inside lock() owning it: whoever is not stopped can have it meanwhile. */
-        TENURE__MUST(pthread_mutex_unlock(&mutex->native));
-        tenure_leave_blocking(self);
-        if (pthread_mutex_trylock(&mutex->native) == 0) break;
+    if (mutator->depth != 0) {
+        TENURE__MUST(pthread_mutex_lock(&mutex->native)); /* already outside the stop set */
+        return;
     }
+    mutator->scratch[TENURE__SCRATCH_LOCK] = (uintptr_t)mutex;
+    tenure__with_context(mutator, lock_released, &mutex->native);
     mutator->scratch[TENURE__SCRATCH_LOCK] = 0;
 }
 

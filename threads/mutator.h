@@ -26,7 +26,7 @@ enum {
     TENURE__DORMANT = 16  /* on the dormant list: the owner has to move itself back before it runs */
 };
 
-enum { TENURE__SAVED_REGISTERS = 20, TENURE__SCRATCH = 4, TENURE__SCRATCH_LOCK = 3, TENURE__SCRATCH_IO = 2, TENURE__NAME_BYTES = 32, TENURE__ENTRIES_MAX = 8 };
+enum { TENURE__SAVED_REGISTERS = 20, TENURE__SCRATCH = 4, TENURE__SCRATCH_LOCK = 3, TENURE__SCRATCH_IO = 2, TENURE__NAME_BYTES = 32, TENURE__TLS_RANGES = 16, TENURE__ENTRIES_MAX = 8 };
 
 /* What tenure_leave goes back to. */
 struct tenure__entry {
@@ -66,7 +66,10 @@ typedef struct tenure__mutator {
     uintptr_t own_stack_pointer;   /* owner: of the thread's own stack while a fiber runs */
     uintptr_t own_save[TENURE__SAVED_REGISTERS]; /* registers at that switch */
     uintptr_t scratch[TENURE__SCRATCH]; /* owner: references that the library holds across a safepoint; precise roots */
-    uintptr_t tls_low, tls_high;   /* constant: static TLS, for tenure_root_program */
+    struct tenure__tls {
+        uintptr_t start, end;
+    } tls[TENURE__TLS_RANGES];     /* constant: thread-local data of the libraries loaded at attach; tenure_root_program */
+    unsigned tls_count;
 
     pid_t tid;
     char name[TENURE__NAME_BYTES]; /* owner writes, reports read; at worst a torn name */
@@ -91,6 +94,7 @@ struct tenure__world {
     struct cds_list_head active;  /* mutators that a young stop looks at */
     struct cds_list_head dormant; /* idle for several stops */
     _Atomic uint64_t attached, dormant_count;
+    _Atomic uint64_t retired;     /* records that wait for their grace period */
 
     _Atomic uint64_t request;    /* odd: a stop is requested or going on; stop lock, to write */
     _Atomic uint32_t outstanding; /* running mutators that a stop still waits for */
@@ -143,6 +147,8 @@ void tenure__with_context(tenure__mutator *mutator, void (*fn)(tenure__mutator *
 void tenure__release(tenure__mutator *mutator, uint32_t mode);
 /* Takes them back: waits while a stop is going on (helping the gang), then runs. */
 void tenure__reacquire(tenure__mutator *mutator);
+/* Takes them back if no stop holds them; false: the thread is still out. */
+bool tenure__try_reacquire(tenure__mutator *mutator);
 /* Parks if a stop is requested; true: it was. May collect (others may). */
 bool tenure__safepoint(tenure__mutator *mutator);
 

@@ -5,6 +5,7 @@
 #include "threads/futex.h"
 #include "threads/host.h"
 #include <errno.h>
+#include <link.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +87,20 @@ static bool own_stack(uintptr_t *base)
     return error == 0 && here < *base && (here >= (uintptr_t)low || getpid() == gettid());
 }
 
+/* Thread-local data lies where dl_iterate_phdr says for the calling thread; at most so many libraries are kept. */
+static int note_tls(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    tenure__mutator *mutator = arg;
+    if (size < offsetof(struct dl_phdr_info, dlpi_tls_data) + sizeof info->dlpi_tls_data || info->dlpi_tls_data == 0)
+        return 0;
+    for (unsigned i = 0; i < info->dlpi_phnum && mutator->tls_count < TENURE__TLS_RANGES; i++) {
+        if (info->dlpi_phdr[i].p_type != PT_TLS) continue;
+        const uintptr_t start = (uintptr_t)info->dlpi_tls_data;
+        mutator->tls[mutator->tls_count++] = (struct tenure__tls){ start, start + info->dlpi_phdr[i].p_memsz };
+    }
+    return 0;
+}
+
 static void link_sibling(tenure__mutator *mutator)
 {
     TENURE__MUST(pthread_mutex_lock(&tenure__siblings_lock));
@@ -153,6 +168,7 @@ tenure_thread *tenure_attach(tenure_heap *heap)
     mutator->stack_base = base;
     mutator->attach_count = 1;
     mutator->tid = (pid_t)syscall(SYS_gettid);
+    dl_iterate_phdr(note_tls, mutator);
     pthread_getname_np(pthread_self(), mutator->name, sizeof mutator->name);
     atomic_store_explicit(&mutator->state, TENURE__PARKED, memory_order_relaxed);
     if (world->rcu) {
@@ -171,7 +187,9 @@ tenure_thread *tenure_attach(tenure_heap *heap)
 static void free_record(struct rcu_head *head)
 {
     tenure__tsan_acquire(head);
-    free(caa_container_of(head, tenure__mutator, retired));
+    tenure__mutator *mutator = caa_container_of(head, tenure__mutator, retired);
+    atomic_fetch_sub_explicit(&mutator->world->retired, 1, memory_order_relaxed);
+    free(mutator);
 }
 
 /* The record becomes blocked, hands over what it holds and is unlinked. */
@@ -197,6 +215,7 @@ static void detach_released(tenure__mutator *mutator, void *unused)
         urcu_qsbr_unregister_thread();
         os_self.rcu_registered = false;
     }
+    atomic_fetch_add_explicit(&world->retired, 1, memory_order_relaxed);
     tenure__tsan_release(&mutator->retired);
     urcu_qsbr_call_rcu(&mutator->retired, free_record);
     if (other != 0) tenure__reacquire(other);

@@ -126,24 +126,32 @@ static void wait_for_resume(tenure__mutator *mutator)
     }
 }
 
-void tenure__reacquire(tenure__mutator *mutator)
+/* All records of the thread or none; returns the one that a stop holds. */
+static tenure__mutator *acquire_all(tenure__mutator *mutator)
 {
     const uint32_t mode = atomic_load_explicit(&mutator->state, memory_order_relaxed) & TENURE__MODE;
-    tenure__mutator *refused;
-    do {
-        refused = 0;
-        for (tenure__mutator *each = mutator->os->records; each != 0 && refused == 0; each = each->sibling)
-            if (!try_acquire_one(each)) refused = each;
-        if (refused == 0) break;
+    for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling) {
+        if (try_acquire_one(each)) continue;
         /* One heap's stop holds us: go back out of the others, whose stops must not wait for that one. */
-        for (tenure__mutator *each = mutator->os->records; each != refused; each = each->sibling)
-            release_one(each, mode);
-        if (atomic_load_explicit(&refused->state, memory_order_relaxed) & TENURE__DORMANT) tenure__wake_dormant(refused);
-        else wait_for_resume(refused);
-    } while (true);
+        for (tenure__mutator *taken = mutator->os->records; taken != each; taken = taken->sibling)
+            release_one(taken, mode);
+        return each;
+    }
     if (tenure__rcu_registered()) urcu_qsbr_thread_online();
     for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling)
         tenure__set_limit(each, tenure__host_limit(each));
+    return 0;
+}
+
+bool tenure__try_reacquire(tenure__mutator *mutator) { return acquire_all(mutator) == 0; }
+
+void tenure__reacquire(tenure__mutator *mutator)
+{
+    tenure__mutator *refused;
+    while ((refused = acquire_all(mutator)) != 0) {
+        if (atomic_load_explicit(&refused->state, memory_order_relaxed) & TENURE__DORMANT) tenure__wake_dormant(refused);
+        else wait_for_resume(refused);
+    }
 }
 
 static void park(tenure__mutator *mutator, void *unused)

@@ -141,6 +141,8 @@ typedef enum supply { SUPPLIED, BUDGET_SPENT, NO_MEMORY } supply;
 static supply refill(tenure__allocator *allocator)
 {
     tenure_heap *heap = allocator->mutator.record.heap;
+    /* A call that may collect is a quiescent state also when it does not. */
+    if (tenure__rcu_registered()) urcu_qsbr_quiescent_state();
     const uint32_t open = allocator->chunk_block;
     if (open != 0 && allocator->mutator.record.top < allocator->chunk_end)
         tenure__header_store(allocator->mutator.record.top + 8,

@@ -57,8 +57,10 @@ static void trace_phase(void *arg, unsigned index, bool may_trace)
     tenure__worker *worker = &heap->workers[index];
     worker->may_trace = may_trace;
     if (index == 0) {
+        const uint64_t start = tenure__now_ns();
         tenure__roots_trace(worker);
         tenure__frozen_trace(worker);
+        heap->event.roots_ns = tenure__now_ns() - start;
         if (heap->event.logged_objects > 50 && heap->options.workers > 1)
             tenure__gang_invite(&heap->world.gang, heap->options.workers - 1, false);
     } else {
@@ -148,7 +150,7 @@ static void collect_stopped(tenure_heap *heap, int generation, const char *reaso
     event->pin_ns = pinned - start;
     trace(heap, by_daemon);
     const uint64_t traced = tenure__now_ns();
-    event->trace_ns = traced - pinned;
+    event->trace_ns = traced - pinned - event->roots_ns;
     tenure__logs_finish(heap);
     tenure__settle(heap, by_daemon);
     tenure__roots_settle(heap);

@@ -23,7 +23,8 @@ void tenure__daemon_poke(tenure_heap *heap)
 void tenure__daemon_report(tenure_heap *heap, const tenure__event *event)
 {
     bool poke = atomic_load_explicit(&heap->full_wanted, memory_order_relaxed) ||
-                atomic_load_explicit(&heap->free_count, memory_order_relaxed) < heap->populate_blocks / 2;
+                atomic_load_explicit(&heap->free_count, memory_order_relaxed) <
+                    atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed) / 2;
     if (heap->options.log_gc) {
         struct report *report = malloc(sizeof *report);
         if (report != 0) {
@@ -92,7 +93,8 @@ static void return_memory(tenure_heap *heap, uint64_t *quiet_since)
     /* Kept: enough to reach the peak of the last period again. */
     const uint64_t peak = heap->used_peak_blocks;
     heap->used_peak_blocks = used;
-    const uint64_t keep = (peak > used ? peak - used : 0) + heap->populate_blocks;
+    const uint64_t keep = (peak > used ? peak - used : 0) +
+                          atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed);
     while (tenure__arena_return(heap, (uint32_t)keep)) {
         if (atomic_load_explicit(&heap->daemon_stops, memory_order_relaxed)) return;
         if (serve(heap)) return;
@@ -108,7 +110,9 @@ static void *daemon_thread(void *arg)
         while (serve(heap)) {}
         print_reports(heap);
         if (atomic_load_explicit(&heap->daemon_stops, memory_order_acquire)) return 0;
-        tenure__arena_populate(heap, heap->populate_blocks);
+        /* Records of threads that are gone wait for a grace period: mutators that never stop announce quiescence. */
+        if (atomic_load_explicit(&heap->world.retired, memory_order_relaxed) != 0) tenure__poison_all(&heap->world);
+        tenure__arena_populate(heap, atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed));
         return_memory(heap, &quiet_since);
         if (atomic_load_explicit(&heap->daemon_wake, memory_order_acquire) == seen)
             tenure__futex_wait(&heap->daemon_wake, seen, TICK_NS);

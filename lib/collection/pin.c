@@ -53,7 +53,8 @@ static void pin_stack(tenure__worker *worker, tenure__mutator *mutator)
         pin_range(worker, mutator->own_stack_pointer, mutator->stack_base);
         pin_range(worker, fiber->save_start, fiber->save_end);
     }
-    if (heap->roots.program_wanted) pin_range(worker, mutator->tls_low, mutator->tls_high);
+    for (unsigned i = 0; heap->roots.program_wanted && i < mutator->tls_count; i++)
+        pin_range(worker, mutator->tls[i].start, mutator->tls[i].end);
 }
 
 /* Idle, and not come back since its stack was last scanned. */

@@ -8,9 +8,10 @@
 #include "lib/heap/limits.h"
 
 enum {
-    BUDGET_PER_MUTATOR = (8 << 20) >> TENURE__BLOCK_SHIFT,
+    BUDGET_PER_MUTATOR = (16 << 20) >> TENURE__BLOCK_SHIFT,
     BUDGET_MIN = (512 << 10) >> TENURE__BLOCK_SHIFT,
     BUDGET_CAP_DEFAULT = (64 << 20) >> TENURE__BLOCK_SHIFT,
+    POPULATE_MAX = (32 << 20) >> TENURE__BLOCK_SHIFT,
     GEN1_AFTER = 4,
     GEN1_PROBE = 64,         /* direct promotions before Gen 1's survival is measured again */
     GEN2_GROWTH_PERCENT = 60,
@@ -63,17 +64,32 @@ void tenure__sizing_init(tenure_heap *heap)
 /* Toward the pause target, and away from stopping too often. */
 static void adapt_budget(tenure_heap *heap, const tenure__event *event)
 {
+    if (event->generation == 2) return;
     const uint64_t work = event->pin_ns + event->roots_ns + event->trace_ns + event->finish_ns;
+    /* An average: one pause with many survivors (start-up, a burst) is no reason to copy more often. */
+    heap->young_work_average_ns = (heap->young_work_average_ns * 7 + work) / 8;
     const uint64_t runners = event->threads_stopped + 1u;
     uint64_t wanted = heap->budget_wanted;
     const uint64_t base = runners * BUDGET_PER_MUTATOR;
-    if (event->generation < 2 && work > heap->options.pause_target) wanted -= wanted / 4;
+    if (heap->young_work_average_ns > heap->options.pause_target) wanted -= wanted / 4;
     else if (wanted < base) wanted += (base - wanted) / 2 + 1;
     else if (event->generation == 0 && event->reach_ns * 20 > event->at_ns - heap->last_end_ns) wanted += wanted / 4;
     else if (wanted > base) wanted -= (wanted - base) / 16;
     if (wanted > heap->budget_cap) wanted = heap->budget_cap;
     if (wanted < BUDGET_MIN) wanted = BUDGET_MIN;
     heap->budget_wanted = (uint32_t)wanted;
+}
+
+/* Blocks that were first touched by whoever took them cost a page fault for every 4 KiB, in a stop or in a mutator: so
+ * many more are kept populated ahead, and less when they were not needed. */
+static void adapt_populate(tenure_heap *heap)
+{
+    const uint32_t missed = atomic_exchange_explicit(&heap->fresh_taken, 0, memory_order_relaxed);
+    uint32_t ready = atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed);
+    ready = missed != 0 ? ready + missed : ready - ready / 64;
+    if (ready < TENURE__COMMIT_BLOCKS) ready = TENURE__COMMIT_BLOCKS;
+    if (ready > POPULATE_MAX) ready = POPULATE_MAX;
+    atomic_store_explicit(&heap->populate_blocks, ready, memory_order_relaxed);
 }
 
 /* 1 while more than half of Gen 1 survives: what lives long is copied once instead of twice. */
@@ -121,6 +137,7 @@ void tenure__sizing_update(tenure_heap *heap, const tenure__event *event)
     }
     adapt_budget(heap, event);
     adapt_gen1(heap, event);
+    adapt_populate(heap);
     heap->last_end_ns = tenure__now_ns() - heap->created_ns;
     const uint64_t fixed = fixed_budget(heap);
     atomic_store_explicit(&heap->gen0_budget, limited(heap, fixed != 0 ? fixed : heap->budget_wanted),

@@ -169,9 +169,11 @@ uint32_t tenure__block_take(tenure_heap *heap)
 {
     if (!charge(heap, 1)) return TENURE__NO_BLOCK;
     uint32_t block = take_free(heap);
-    if (block == TENURE__NO_BLOCK) block = take_returned(heap);
+    if (block != TENURE__NO_BLOCK) return block;
+    block = take_returned(heap);
     if (block == TENURE__NO_BLOCK) block = take_fresh(heap);
     if (block == TENURE__NO_BLOCK) atomic_fetch_sub_explicit(&heap->used_blocks, 1, memory_order_relaxed);
+    else atomic_fetch_add_explicit(&heap->fresh_taken, 1, memory_order_relaxed);
     return block;
 }
 

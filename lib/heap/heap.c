@@ -46,7 +46,7 @@ static tenure_status create_parts(tenure_heap *heap)
     status = create_workers(heap);
     if (status != TENURE_OK) return status;
     tenure__sizing_init(heap);
-    heap->populate_blocks = TENURE__COMMIT_BLOCKS;
+    atomic_store(&heap->populate_blocks, TENURE__COMMIT_BLOCKS);
     return TENURE_OK;
 }
 

@@ -208,6 +208,7 @@ struct tenure_heap {
     uint32_t budget_wanted;       /* before max_heap is considered; stopped */
     uint32_t direct_promotions;   /* Gen 0+1 collections since Gen 1's survival was measured; stopped */
     uint64_t gen0_copied_average; /* bytes a Gen 0 collection; stopped */
+    uint64_t young_work_average_ns; /* stopped */
     uint64_t last_end_ns;         /* of the last collection, since the heap was created; stopped */
     _Atomic int disabled;
     _Atomic int64_t external_bytes;
@@ -244,7 +245,8 @@ struct tenure_heap {
 
     /* the daemon; lib/collection/daemon.c */
     pthread_t daemon;
-    uint32_t populate_blocks;        /* free blocks that the daemon keeps ready; stopped */
+    _Atomic uint32_t populate_blocks; /* free blocks that the daemon keeps ready */
+    _Atomic uint32_t fresh_taken;     /* blocks that were taken without having been populated */
     uint64_t used_peak_blocks;       /* since memory was last given back; daemon only */
     _Atomic uint32_t daemon_wake;    /* futex: changes with every request */
     _Atomic bool daemon_stops;
