@@ -6,6 +6,7 @@
 #define TENURE_THREADS_RCU_H
 
 #include <stdbool.h>
+#define _LGPL_SOURCE /* inlined readers; liburcu's licence allows it */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpedantic"
 #pragma GCC diagnostic ignored "-Wconversion"

@@ -61,10 +61,13 @@ static void open_window(tenure__allocator *allocator, size_t cell_bytes)
     /* The last window ends with the chunk, 8 bytes before the next block's first cell. */
     to = to + 8 > allocator->chunk_end ? allocator->chunk_end : to + 8;
     note_first(heap, allocator->mutator.record.top);
+    /* The limit before the zeroes: its exchange waits for all stores before it, and those of the zeroing miss the cache
+     * (13 % of binary trees the other way round). Nobody else looks at the chunk until this thread is at a safepoint. */
+    allocator->window_end = to;
+    tenure__set_limit(&allocator->mutator, tenure__host_limit(&allocator->mutator));
     memset((void *)from, 0, to - from);
     /* And the word after it, so that a walk that comes to the window's end stops there. */
     if (to < allocator->chunk_end) *(uint64_t *)to = 0;
-    allocator->window_end = to;
 }
 
 static void add_gen0_block(tenure_heap *heap, uint32_t block)
@@ -299,12 +302,13 @@ void *tenure__allocate_any(tenure_thread *self, uint64_t header, size_t bytes, s
         if (got == SUPPLIED) break;
         if (got == BUDGET_SPENT) tenure__collect_budget(allocator);
         else if (!tenure__collect_for_memory(allocator, bytes, &stage)) {
-            tenure__set_limit(&allocator->mutator, tenure__host_limit(&allocator->mutator));
             errno = ENOMEM;
-            return 0;
+            break;
         }
     }
-    tenure__set_limit(&allocator->mutator, tenure__host_limit(&allocator->mutator));
+    /* Poisoned, for RCU or by torture, and no window was opened since. */
+    if (__atomic_load_n(&self->limit, __ATOMIC_RELAXED) == 0)
+        tenure__set_limit(&allocator->mutator, tenure__host_limit(&allocator->mutator));
     return object;
 }
 
