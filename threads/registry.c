@@ -130,6 +130,7 @@ static void register_record(tenure__mutator *saver, void *new_record)
     tenure__lock_stop(world);
     link_sibling(mutator);
     cds_list_add(&mutator->link, &world->active);
+    tenure__tsan_release(&world->every);
     cds_list_add_rcu(&mutator->every_link, &world->every);
     tenure__unlock_stop(world);
     atomic_fetch_add_explicit(&world->attached, 1, memory_order_relaxed);

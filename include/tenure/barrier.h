@@ -102,10 +102,11 @@ TENURE_API void tenure_will_write(tenure_thread *self, void *object, const void 
 TENURE_API void tenure_copy_refs(tenure_thread *self, void *object, void *destination, const void *source, size_t count);
 
 /* Aborts if the object could have been promoted since it was allocated: an initialiser collected. */
+TENURE_API void tenure__verify_initialised(const void *object);
 #ifdef NDEBUG
-static inline void tenure__check_initialised(const void *object) { (void)object; }
+#define tenure__check_initialised(object) ((void)(object))
 #else
-TENURE_API void tenure__check_initialised(const void *object);
+#define tenure__check_initialised(object) tenure__verify_initialised(object)
 #endif
 
 #ifdef __cplusplus

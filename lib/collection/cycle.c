@@ -130,8 +130,14 @@ static void sizes(tenure_heap *heap, uint64_t bytes[3], uint64_t *total)
     *total = atomic_load_explicit(&heap->used_blocks, memory_order_relaxed) << TENURE__BLOCK_SHIFT;
 }
 
+/* Of the leader since then, and of its helpers. */
+static uint64_t cpu_since(const tenure_heap *heap, uint64_t cpu)
+{
+    return tenure__cpu_ns() - cpu + atomic_load_explicit(&heap->world.gang.cpu_ns, memory_order_relaxed);
+}
+
 /* Runs the phases; the world is stopped. Leaves the durations in heap->event. */
-static void collect_stopped(tenure_heap *heap, int generation, const char *reason, bool by_daemon)
+static void collect_stopped(tenure_heap *heap, int generation, const char *reason, bool by_daemon, uint64_t cpu)
 {
     tenure__event *event = &heap->event;
     event->generation = generation;
@@ -158,6 +164,7 @@ static void collect_stopped(tenure_heap *heap, int generation, const char *reaso
     add_up(heap);
     sizes(heap, event->after_bytes, &event->heap_after_bytes);
     event->finish_ns = tenure__now_ns() - traced;
+    event->cpu_ns = cpu_since(heap, cpu);
     tenure__sizing_update(heap, event);
     if ((heap->options.verify & TENURE_VERIFY_AFTER) && !tenure__verify_stopped(heap, "after a collection"))
         tenure__misuse("verify=after", "the heap is damaged");
@@ -189,14 +196,14 @@ void tenure__lead(tenure_heap *heap, int generation, const char *reason, bool by
     }
     const uint64_t reached = tenure__now_ns();
     event->reach_ns = reached - requested;
-    collect_stopped(heap, generation, reason, by_daemon);
+    collect_stopped(heap, generation, reason, by_daemon, cpu);
     const uint64_t finished = tenure__now_ns();
     tenure__event done = *event;
     if (!stopped) tenure__world_resume(world);
     const uint64_t resumed = tenure__now_ns();
     done.resume_ns = resumed - finished;
     done.total_ns = resumed - requested;
-    done.cpu_ns = tenure__cpu_ns() - cpu + atomic_load_explicit(&world->gang.cpu_ns, memory_order_relaxed);
+    done.cpu_ns = cpu_since(heap, cpu);
     tenure__pauses_record(&heap->pauses[generation], &done);
     tenure__pauses_record(&heap->all_pauses, &done);
     tenure__daemon_report(heap, &done);

@@ -78,13 +78,11 @@ void tenure_store_any(tenure_thread *self, void *slot, const void *value)
     __atomic_store_n((uintptr_t *)slot, (uintptr_t)value, __ATOMIC_RELAXED);
 }
 
-#ifndef NDEBUG
-void tenure__check_initialised(const void *object)
+void tenure__verify_initialised(const void *object)
 {
     if (tenure__header_load((uintptr_t)object) & TENURE__UNLOGGED)
         tenure__misuse("TENURE_NEW", "an initialiser collected; compute it before");
 }
-#endif
 
 /* --- at a stop --- */
 
@@ -146,6 +144,25 @@ static bool is_frozen(const tenure_heap *heap, uintptr_t address)
     return (tenure__kind_of(heap, tenure__block_index(heap, address)) & TENURE__KIND_FROZEN) != 0;
 }
 
+/* Whether the entry's object is older than what is collected, and so a root. */
+static bool is_root(const tenure_heap *heap, uintptr_t object, uint64_t header)
+{
+    if ((header & TENURE__HEADER) == 0) return false; /* moved: it was condemned */
+    const unsigned generation = header & TENURE__LARGE
+        ? tenure__kind_generation(tenure__kind_of(heap, tenure__block_index(heap, object)))
+        : tenure__header_generation(header);
+    return (int)generation > heap->condemned || is_frozen(heap, object);
+}
+
+/* Of a large object that is itself collected: cleared before anything is traced, for tracing remembers cards anew. */
+static void forget_condemned_cards(tenure_heap *heap, uintptr_t entry)
+{
+    if ((entry & TENURE__ENTRY_TAG) != TENURE__ENTRY_CARDS) return;
+    const uint32_t block = tenure__block_index(heap, entry);
+    const uintptr_t object = tenure__run_object(heap, tenure__run_head(heap, block));
+    if (!is_root(heap, object, tenure__header_load(object))) clear_cards(heap, block);
+}
+
 /* Before a full collection: it finds every edge anew. */
 static void forget_entry(tenure_heap *heap, uintptr_t entry)
 {
@@ -167,6 +184,7 @@ void tenure__logs_prepare(tenure_heap *heap)
         free_list(heap, &heap->remembered);
         return;
     }
+    if (heap->condemned > 0) each_entry(heap, heap->logs, forget_condemned_cards);
     heap->event.logged_objects += share_list(heap, &heap->logs);
     if (heap->condemned > 0) share_list(heap, &heap->remembered);
 }
@@ -249,16 +267,6 @@ void tenure__remember_slot(tenure__worker *worker, uintptr_t slot)
 
 /* --- older objects as roots --- */
 
-/* Whether the entry's object is older than what is collected, and so a root. */
-static bool is_root(const tenure_heap *heap, uintptr_t object, uint64_t header)
-{
-    if ((header & TENURE__HEADER) == 0) return false; /* moved: it was condemned */
-    const unsigned generation = header & TENURE__LARGE
-        ? tenure__kind_generation(tenure__kind_of(heap, tenure__block_index(heap, object)))
-        : tenure__header_generation(header);
-    return (int)generation > heap->condemned || is_frozen(heap, object);
-}
-
 static bool deferred(tenure__worker *worker, uint64_t header, uintptr_t entry)
 {
     if (worker->may_trace || tenure__plan_of(header)->shape != TENURE__SHAPE_CUSTOM) return false;
@@ -289,11 +297,7 @@ static void process_cards(tenure__worker *worker, uintptr_t entry)
     if ((tenure__kind_of(heap, block) & TENURE__KIND_GENERATION) == 0) return;
     const uintptr_t object = tenure__run_object(heap, tenure__run_head(heap, block));
     const uint64_t header = tenure__header_load(object);
-    if (!is_root(heap, object, header)) {
-        clear_cards(heap, block);
-        return;
-    }
-    if (deferred(worker, header, entry)) return;
+    if (!is_root(heap, object, header) || deferred(worker, header, entry)) return;
     tenure__flags_clear(&heap->blocks[block], old ? TENURE__BLOCK_CARDS_OLD : TENURE__BLOCK_CARDS);
     const bool remembers = tenure__kind_generation(tenure__kind_of(heap, block)) == 2;
     const uintptr_t card_bytes = (uintptr_t)1 << TENURE__CARD_SHIFT;

@@ -65,7 +65,8 @@ void tenure__sizing_init(tenure_heap *heap)
 static void adapt_budget(tenure_heap *heap, const tenure__event *event)
 {
     if (event->generation == 2) return;
-    const uint64_t work = event->pin_ns + event->roots_ns + event->trace_ns + event->finish_ns;
+    /* CPU time: what other processes cost is no reason to collect more often. */
+    const uint64_t work = event->cpu_ns / event->workers;
     /* An average: one pause with many survivors (start-up, a burst) is no reason to copy more often. */
     heap->young_work_average_ns = (heap->young_work_average_ns * 7 + work) / 8;
     const uint64_t runners = event->threads_stopped + 1u;
@@ -73,7 +74,7 @@ static void adapt_budget(tenure_heap *heap, const tenure__event *event)
     const uint64_t base = runners * BUDGET_PER_MUTATOR;
     if (heap->young_work_average_ns > heap->options.pause_target) wanted -= wanted / 4;
     else if (wanted < base) wanted += (base - wanted) / 2 + 1;
-    else if (event->generation == 0 && event->reach_ns * 20 > event->at_ns - heap->last_end_ns) wanted += wanted / 4;
+    else if (event->reach_ns * 20 > event->at_ns - heap->last_end_ns) wanted += wanted / 4;
     else if (wanted > base) wanted -= (wanted - base) / 16;
     if (wanted > heap->budget_cap) wanted = heap->budget_cap;
     if (wanted < BUDGET_MIN) wanted = BUDGET_MIN;

@@ -313,7 +313,7 @@ static inline size_t tenure__payload_bytes(const tenure_heap *heap, uintptr_t ob
 
 /* --- arena.c --- */
 
-enum { TENURE__NO_BLOCK = UINT32_MAX };
+#define TENURE__NO_BLOCK UINT32_MAX
 /* Reserves the arena and its side tables; commits nothing. TENURE_ENOMEM. */
 tenure_status tenure__arena_create(tenure_heap *heap);
 void tenure__arena_destroy(tenure_heap *heap);

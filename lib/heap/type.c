@@ -94,6 +94,8 @@ __attribute__((constructor(101))) static void register_own_types(void)
 struct made_type {
     tenure_type type;
     uint64_t header;
+    struct made_type *next;     /* of the array types; types_lock */
+    const tenure_type *element; /* of an array type */
     tenure__item items[];
 };
 
@@ -156,26 +158,21 @@ const tenure_type *tenure_type_create(const tenure_type_spec *spec)
 
 /* --- arrays of a type --- */
 
-struct array_type {
-    struct array_type *next;
-    const tenure_type *element;
-    struct made_type made;
-};
-static struct array_type *array_types;
+static struct made_type *array_types; /* types_lock */
 
-static struct array_type *make_array_type(const tenure_type *element)
+static struct made_type *make_array_type(const tenure_type *element)
 {
-    struct array_type *array = malloc(sizeof *array + element->item_count * sizeof array->made.items[0]);
+    struct made_type *array = malloc(sizeof *array + element->item_count * sizeof array->items[0]);
     if (array == 0) return 0;
     array->element = element;
-    array->made.type = (tenure_type){ .name = element->name, .header = &array->made.header, .items = array->made.items,
+    array->type = (tenure_type){ .name = element->name, .header = &array->header, .items = array->items,
         .item_count = element->item_count, .align = element->align, .flex_stride = element->size,
         .flags = TENURE__FLEX | (element->flags & TENURE__AMBIGUOUS) };
     for (uint32_t i = 0; i < element->item_count; i++) {
-        array->made.items[i] = element->items[i];
-        array->made.items[i].kind = TENURE__ELEMENT;
+        array->items[i] = element->items[i];
+        array->items[i].kind = TENURE__ELEMENT;
     }
-    if (!register_locked(&array->made.type)) {
+    if (!register_locked(&array->type)) {
         free(array);
         return 0;
     }
@@ -192,9 +189,9 @@ const tenure_type *tenure__array_type(const tenure_type *element)
         if (element->items[i].kind == TENURE__INTERIOR)
             tenure__misuse("tenure_new_array", "not for types with interior references");
     TENURE__MUST(pthread_mutex_lock(&types_lock));
-    struct array_type *array = array_types;
+    struct made_type *array = array_types;
     while (array != 0 && array->element != element) array = array->next;
     if (array == 0) array = make_array_type(element);
     TENURE__MUST(pthread_mutex_unlock(&types_lock));
-    return array != 0 ? &array->made.type : 0;
+    return array != 0 ? &array->type : 0;
 }

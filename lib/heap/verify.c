@@ -11,7 +11,7 @@
 #include <string.h>
 #include <tenure/inspect.h>
 
-typedef struct check {
+typedef struct verification {
     tenure_heap *heap;
     const char *when;
     bool sound;
@@ -20,9 +20,9 @@ typedef struct check {
     unsigned generation;
     bool covered;           /* it is logged: any younger reference is allowed */
     bool remembered;
-} check;
+} verification;
 
-__attribute__((format(printf, 2, 3))) static void fault(check *check, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void fault(verification *check, const char *format, ...)
 {
     if (!check->sound) return; /* the first one tells most */
     check->sound = false;
@@ -56,14 +56,14 @@ static unsigned generation_of(tenure_heap *heap, uintptr_t object)
     return tenure__header_generation(tenure__header_load(object));
 }
 
-static bool card_covers(check *check, uintptr_t slot, unsigned target)
+static bool card_covers(verification *check, uintptr_t slot, unsigned target)
 {
     const uint8_t card = atomic_load_explicit(
         &check->heap->cards[(slot - check->heap->base) >> TENURE__CARD_SHIFT], memory_order_relaxed);
     return (card & TENURE__CARD_DIRTY) != 0 || (target == 1 && (card & TENURE__CARD_OLD) != 0);
 }
 
-static void check_edge(check *check, uintptr_t slot, uintptr_t target)
+static void check_edge(verification *check, uintptr_t slot, uintptr_t target)
 {
     const unsigned generation = generation_of(check->heap, target);
     if (generation >= check->generation || check->covered) return;
@@ -76,7 +76,7 @@ static void check_edge(check *check, uintptr_t slot, uintptr_t target)
         slot - check->object, generation, target);
 }
 
-static void check_slot(check *check, uintptr_t slot)
+static void check_slot(verification *check, uintptr_t slot)
 {
     tenure_heap *heap = check->heap;
     const uintptr_t value = *(uintptr_t *)slot;
@@ -91,12 +91,12 @@ static void check_slot(check *check, uintptr_t slot)
     check_edge(check, slot, target);
 }
 
-static void check_map(check *check, uintptr_t start, uint64_t map)
+static void check_map(verification *check, uintptr_t start, uint64_t map)
 {
     for (; map != 0; map &= map - 1) check_slot(check, start + (uintptr_t)__builtin_ctzll(map) * 8);
 }
 
-static void check_item(check *check, const tenure__item *item, uintptr_t start)
+static void check_item(verification *check, const tenure__item *item, uintptr_t start)
 {
     for (uint32_t i = 0; i < item->count; i++) {
         const uintptr_t slot = start + item->offset + (uintptr_t)i * item->stride;
@@ -109,7 +109,7 @@ static void check_item(check *check, const tenure__item *item, uintptr_t start)
     }
 }
 
-static void check_references(check *check, uintptr_t object, uintptr_t end)
+static void check_references(verification *check, uintptr_t object, uintptr_t end)
 {
     const tenure__plan *plan = check->plan;
     const tenure_type *type = plan->type;
@@ -139,7 +139,7 @@ static void check_references(check *check, uintptr_t object, uintptr_t end)
 
 /* --- objects --- */
 
-static void check_object(check *check, uintptr_t object, uint32_t block, unsigned least_generation)
+static void check_object(verification *check, uintptr_t object, uint32_t block, unsigned least_generation)
 {
     tenure_heap *heap = check->heap;
     const uint64_t header = tenure__header_load(object);
@@ -170,7 +170,7 @@ static void check_object(check *check, uintptr_t object, uint32_t block, unsigne
     check->object = 0;
 }
 
-static void check_gen0_block(check *check, uint32_t block)
+static void check_gen0_block(verification *check, uint32_t block)
 {
     tenure_heap *heap = check->heap;
     const tenure__bits *live = tenure__bits_of(heap->live, block);
@@ -197,7 +197,7 @@ static void check_gen0_block(check *check, uint32_t block)
     }
 }
 
-static void check_old_block(check *check, uint32_t block, unsigned generation)
+static void check_old_block(verification *check, uint32_t block, unsigned generation)
 {
     tenure_heap *heap = check->heap;
     const tenure__bits *live = tenure__bits_of(heap->live, block), *ends = tenure__bits_of(heap->ends, block);
@@ -225,7 +225,7 @@ static bool no_bits(const tenure__bits *bits)
     return true;
 }
 
-static void check_free_block(check *check, uint32_t block)
+static void check_free_block(verification *check, uint32_t block)
 {
     tenure_heap *heap = check->heap;
     if (tenure__flags_of(&heap->blocks[block]) != 0) fault(check, "free block %u has flags", block);
@@ -233,7 +233,7 @@ static void check_free_block(check *check, uint32_t block)
         fault(check, "free block %u has bits", block);
 }
 
-static uint64_t check_small(check *check)
+static uint64_t check_small(verification *check)
 {
     tenure_heap *heap = check->heap;
     const uint32_t frontier = atomic_load_explicit(&heap->frontier, memory_order_relaxed);
@@ -257,7 +257,7 @@ static uint64_t check_small(check *check)
     return used;
 }
 
-static uint64_t check_large(check *check)
+static uint64_t check_large(verification *check)
 {
     tenure_heap *heap = check->heap;
     const uint32_t end = atomic_load_explicit(&heap->large_frontier, memory_order_relaxed);
@@ -279,7 +279,7 @@ static uint64_t check_large(check *check)
     return used;
 }
 
-static void check_list(check *check, const uint32_t *blocks, uint32_t count, unsigned generation)
+static void check_list(verification *check, const uint32_t *blocks, uint32_t count, unsigned generation)
 {
     for (uint32_t i = 0; i < count; i++) {
         const uint8_t kind = tenure__kind_of(check->heap, blocks[i]);
@@ -290,7 +290,7 @@ static void check_list(check *check, const uint32_t *blocks, uint32_t count, uns
 
 bool tenure__verify_stopped(tenure_heap *heap, const char *when)
 {
-    check check = { .heap = heap, .when = when, .sound = true };
+    verification check = { .heap = heap, .when = when, .sound = true };
     const uint64_t small = check_small(&check);
     (void)check_large(&check);
     check.object = 0;
