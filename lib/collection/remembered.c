@@ -210,7 +210,7 @@ void tenure__logs_finish(tenure_heap *heap)
         heap->remembered = append_list(heap, heap->remembered, heap->workers[i].remembered);
         heap->workers[i].remembered = 0;
     }
-    atomic_store_explicit(&heap->rescan, false, memory_order_relaxed);
+    heap->arm_all = atomic_exchange_explicit(&heap->rescan, false, memory_order_relaxed);
     if (!atomic_exchange_explicit(&heap->rescan_next, false, memory_order_relaxed)) return;
     for (uint32_t block = 0; block < heap->block_count; block++) {
         if ((tenure__flags_of(&heap->blocks[block]) & TENURE__BLOCK_RESCAN_NEXT) == 0) continue;
@@ -250,8 +250,10 @@ static void remember_card(tenure__worker *worker, uintptr_t slot)
         TENURE__BLOCK_CARDS_OLD)
         return;
     if (!tenure__packet_append(&heap->packets, &worker->remembered,
-            tenure__block_start(heap, block) | TENURE__ENTRY_CARDS_OLD))
+            tenure__block_start(heap, block) | TENURE__ENTRY_CARDS_OLD)) {
+        tenure__flags_clear(&heap->blocks[block], TENURE__BLOCK_CARDS_OLD); /* it is not on the list */
         rescan_next(heap, block);
+    }
 }
 
 void tenure__remember_slot(tenure__worker *worker, uintptr_t slot)
@@ -285,6 +287,28 @@ static void process_object(tenure__worker *worker, uintptr_t entry)
         atomic_fetch_and_explicit(tenure__header_of(object), ~(uint64_t)TENURE__REMEMBERED, memory_order_relaxed);
     const bool edge = tenure__scan_old(worker, object, 0, UINTPTR_MAX);
     if (edge && tenure__final_generation(heap, tenure__block_index(heap, object)) == 2) remember_object(worker, object);
+}
+
+void tenure__scan_again(tenure__worker *worker, uintptr_t object, uint64_t header)
+{
+    tenure_heap *heap = worker->heap;
+    if (deferred(worker, header, object | TENURE__ENTRY_OBJECT)) return;
+    const bool remembers = tenure__final_generation(heap, tenure__block_index(heap, object)) == 2;
+    if ((header & TENURE__LARGE) == 0) {
+        if (is_root(heap, object, header))
+            atomic_fetch_or_explicit(tenure__header_of(object), TENURE__UNLOGGED, memory_order_relaxed);
+        if (tenure__scan_old(worker, object, 0, UINTPTR_MAX) && remembers) remember_object(worker, object);
+        return;
+    }
+    const uintptr_t end = object + tenure__payload_bytes(heap, object, header);
+    const uintptr_t card_bytes = (uintptr_t)1 << TENURE__CARD_SHIFT;
+    for (uintptr_t at = object & ~(card_bytes - 1); at < end; at += card_bytes) {
+        /* Its dirty cards may be the ones that could not be logged. */
+        tenure__flags_clear(&heap->blocks[tenure__block_index(heap, at)], TENURE__BLOCK_CARDS);
+        atomic_fetch_and_explicit(&heap->cards[(at - heap->base) >> TENURE__CARD_SHIFT], (uint8_t)~TENURE__CARD_DIRTY,
+            memory_order_relaxed);
+        if (tenure__scan_old(worker, object, at, at + card_bytes) && remembers) remember_card(worker, at);
+    }
 }
 
 static void process_cards(tenure__worker *worker, uintptr_t entry)

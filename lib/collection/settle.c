@@ -276,7 +276,7 @@ static void sweep_block(tenure_heap *heap, uint32_t block)
         return;
     }
     heap->blocks[block].live_granules = alive;
-    if (atomic_load_explicit(&heap->rescan, memory_order_relaxed)) arm_all(heap, block);
+    if (heap->arm_all) arm_all(heap, block);
     if (heap->options.torture_alloc != 0) poison_holes(heap, block, occupied);
     if (TENURE__GRANULES - alive >= REUSE_GRANULES && !open)
         tenure__blocks_push(heap, &heap->holes[2][tenure__kind_sort(kind)], block);

@@ -67,9 +67,16 @@ static bool take_packet(tenure__worker *worker, tenure__index_stack *stack)
     return true;
 }
 
+static void process_root_slot(tenure__worker *worker, uintptr_t *slot);
+
+/* The entry's block is scanned again later; a slot outside the heap (of a root callback) is processed now. */
 static void overflow(tenure__worker *worker, uintptr_t entry)
 {
     tenure_heap *heap = worker->heap;
+    if (!tenure__in_arena(heap, entry)) {
+        process_root_slot(worker, (uintptr_t *)entry);
+        return;
+    }
     tenure__flags_set(&heap->blocks[tenure__block_index(heap, entry)], TENURE__BLOCK_RESCAN);
     atomic_store_explicit(&heap->overflowed, true, memory_order_relaxed);
 }
@@ -398,6 +405,14 @@ static inline void process_slot(tenure__worker *worker, uintptr_t *slot)
 
 void tenure__trace_slot(tenure__worker *worker, uintptr_t *slot) { process_slot(worker, slot); }
 
+static void process_root_slot(tenure__worker *worker, uintptr_t *slot)
+{
+    const bool later = worker->later;
+    worker->later = true;
+    process_slot(worker, slot);
+    worker->later = later;
+}
+
 /* --- scanning --- */
 
 static inline void visit(tenure__worker *worker, uintptr_t *slot)
@@ -688,17 +703,21 @@ void tenure__trace_drain(tenure__worker *worker)
 
 /* --- after an overflow --- */
 
+/* Its slots are processed at once instead of pushed: what could not be queued is found here without a queue, and what it
+ * leads to is either scanned now or flagged in turn, so every round makes progress. */
 static void rescan_object(tenure__worker *worker, uintptr_t object, uint32_t block)
 {
     tenure_heap *heap = worker->heap;
     const uint64_t header = tenure__header_load(object);
     if ((header & TENURE__HEADER) == 0) return;
     const uint8_t kind = tenure__kind_of(heap, block);
-    const bool older = (int)tenure__header_generation(header) > heap->condemned || (kind & TENURE__KIND_FROZEN) != 0;
-    const bool marked = heap->marking && tenure__kind_generation(kind) == 2 && (header & TENURE__LARGE) == 0 &&
+    const bool large = (header & TENURE__LARGE) != 0;
+    const unsigned generation = large ? tenure__kind_generation(kind) : tenure__header_generation(header);
+    const bool older = (int)generation > heap->condemned || (kind & TENURE__KIND_FROZEN) != 0;
+    const bool marked = heap->marking && !large && tenure__kind_generation(kind) == 2 &&
                         tenure__bit_get(tenure__bits_of(heap->mark, block), tenure__granule_of(object));
-    if (older) tenure__process_old_entry(worker, object | TENURE__ENTRY_LOGGED);
-    else if (marked || (header & TENURE__STAYS) != 0) scan(worker, object, header);
+    if (!older && !marked && (header & TENURE__STAYS) == 0) return;
+    tenure__scan_again(worker, object, header);
     tenure__trace_drain(worker);
     atomic_fetch_add_explicit(&heap->working, 1, memory_order_relaxed);
 }

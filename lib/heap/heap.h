@@ -226,6 +226,7 @@ struct tenure_heap {
     /* this collection; stopped */
     int condemned;       /* oldest generation collected */
     unsigned target;     /* generation of copies */
+    bool arm_all;        /* logs had overflowed: sweeping arms every survivor */
     bool some_sparse;    /* some block was found sparse: objects that stay in it end in Gen 1 */
     bool marking;        /* Gen 2 is marked */
     uint8_t action[256]; /* what to do with a reference, by the table's byte (lib/collection/trace.h) */
