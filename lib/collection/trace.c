@@ -740,20 +740,24 @@ static void rescan_block(tenure__worker *worker, uint32_t block)
     }
 }
 
+static void rescan_part(tenure__worker *worker, uint32_t start, const _Atomic uint32_t *frontier)
+{
+    tenure_heap *heap = worker->heap;
+    /* The frontier moves: copies that are made on the way may lie in fresh blocks and be flagged in turn. */
+    for (uint32_t block = start; block < atomic_load_explicit(frontier, memory_order_relaxed); block++) {
+        if ((tenure__flags_of(&heap->blocks[block]) & TENURE__BLOCK_RESCAN) == 0) continue;
+        tenure__flags_clear(&heap->blocks[block], TENURE__BLOCK_RESCAN);
+        rescan_block(worker, block);
+    }
+}
+
 void tenure__trace_rescan(tenure__worker *worker)
 {
     tenure_heap *heap = worker->heap;
-    const uint32_t ends[2] = { atomic_load_explicit(&heap->frontier, memory_order_relaxed),
-        atomic_load_explicit(&heap->large_frontier, memory_order_relaxed) };
-    const uint32_t starts[2] = { 0, heap->large_start };
     do {
         atomic_store_explicit(&heap->overflowed, false, memory_order_relaxed);
-        for (unsigned part = 0; part < 2; part++)
-            for (uint32_t block = starts[part]; block < ends[part]; block++) {
-                if ((tenure__flags_of(&heap->blocks[block]) & TENURE__BLOCK_RESCAN) == 0) continue;
-                tenure__flags_clear(&heap->blocks[block], TENURE__BLOCK_RESCAN);
-                rescan_block(worker, block);
-            }
+        rescan_part(worker, 0, &heap->frontier);
+        rescan_part(worker, heap->large_start, &heap->large_frontier);
     } while (atomic_load_explicit(&heap->overflowed, memory_order_relaxed));
     tenure__trace_drain(worker);
 }
