@@ -130,6 +130,9 @@ static void report(const char *prefix, tenure_heap *heap)
     result_count_of(prefix, "max_ns", young->total.max_ns);
     result_count_of(prefix, "cpu_p50_ns", young->cpu.p50_ns);
     result_count_of(prefix, "reach_p50_ns", young->reach.p50_ns);
+    result_count_of(prefix, "gen1_count", stats.pauses[TENURE_GEN1].total.count);
+    result_count_of(prefix, "gen1_p50_ns", stats.pauses[TENURE_GEN1].total.p50_ns);
+    result_count_of(prefix, "gen0_budget_bytes", stats.gen0_budget_bytes);
 }
 
 int main(int argc, char **argv)
