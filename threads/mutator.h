@@ -48,6 +48,7 @@ typedef struct tenure__mutator {
     _Atomic uint32_t state;
     uint32_t idle_entries;   /* owner, before releasing the state: how often an idle region was entered */
     uint32_t scanned_entries; /* in stops: idle_entries when the stack was last scanned */
+    uint32_t aged_entries;    /* in stops: the same, in a collection after which all that it refers to is in Gen 2 */
     uint32_t idle_stops;     /* in stops: how many stops found it idle without a change */
     uint32_t attach_count;   /* owner only */
     uint32_t entries;        /* owner only: tenure_enter without tenure_leave */
@@ -91,8 +92,8 @@ struct tenure__os_thread {
 struct tenure__world {
     pthread_mutex_t stop_lock; /* held for the whole of a stop; guards the lists below and the roots */
     struct cds_list_head every;   /* all records, for readers under RCU */
-    struct cds_list_head active;  /* mutators that a young stop looks at */
-    struct cds_list_head dormant; /* idle for several stops */
+    struct cds_list_head active;  /* mutators that every stop looks at */
+    struct cds_list_head dormant; /* idle for several stops: only stops for full collections look at them */
     _Atomic uint64_t attached, dormant_count;
     _Atomic uint64_t retired;     /* records that wait for their grace period */
 

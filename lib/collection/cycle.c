@@ -20,7 +20,7 @@ static void take_from_mutators(tenure_heap *heap)
         tenure__chunk_drop((tenure__allocator *)mutator);
         tenure__logs_take((tenure__allocator *)mutator);
     }
-    /* Dormant threads have neither: they were taken when they were last active. */
+    /* Dormant threads have neither: these were taken when they were last active. */
 }
 
 static void prepare(tenure_heap *heap, int generation)
@@ -160,7 +160,7 @@ static void collect_stopped(tenure_heap *heap, int generation, const char *reaso
     tenure__logs_finish(heap);
     tenure__settle(heap, by_daemon);
     tenure__roots_settle(heap);
-    if (generation == 0) tenure__retire_idle(heap);
+    if (generation < 2) tenure__retire_idle(heap);
     add_up(heap);
     sizes(heap, event->after_bytes, &event->heap_after_bytes);
     event->finish_ns = tenure__now_ns() - traced;
@@ -191,7 +191,7 @@ void tenure__lead(tenure_heap *heap, int generation, const char *reason, bool by
     const uint64_t requested = tenure__now_ns();
     event->at_ns = requested - heap->created_ns;
     if (!stopped) {
-        const tenure__reach reach = tenure__world_stop(world, generation > 0);
+        const tenure__reach reach = tenure__world_stop(world, generation == 2);
         name_last(event, &reach);
     }
     const uint64_t reached = tenure__now_ns();

@@ -2,7 +2,8 @@
  * registers of the mutators, fibers, ambiguous ranges and program data, ambiguous objects (dead or alive), pinned objects.
  *
  * Which stacks a Gen 0 collection may skip: those of idle threads and fibers that have not run since their last scan.
- * Nobody writes references into them, so nothing in Gen 0 can be there. */
+ * Nobody writes references into them, so nothing in Gen 0 can be there. And what an idle thread pins in a Gen 0+1
+ * collection ends in Gen 2, so that later ones may skip it too: from then on only full collections look at it. */
 #include "lib/collection/pin.h"
 #include "lib/collection/remembered.h"
 
@@ -57,11 +58,16 @@ static void pin_stack(tenure__worker *worker, tenure__mutator *mutator)
         pin_range(worker, mutator->tls[i].start, mutator->tls[i].end);
 }
 
-/* Idle, and not come back since its stack was last scanned. */
-static bool may_skip(const tenure__mutator *mutator)
+static bool is_idle(const tenure__mutator *mutator)
 {
-    return (atomic_load_explicit(&mutator->state, memory_order_relaxed) & TENURE__MODE) == TENURE__IDLE &&
-           mutator->idle_entries == mutator->scanned_entries;
+    return (atomic_load_explicit(&mutator->state, memory_order_relaxed) & TENURE__MODE) == TENURE__IDLE;
+}
+
+/* Idle, and not come back since its stack was last scanned for a collection like this. */
+static bool may_skip(const tenure__mutator *mutator, int condemned)
+{
+    if (!is_idle(mutator) || condemned == 2) return false;
+    return mutator->idle_entries == (condemned == 0 ? mutator->scanned_entries : mutator->aged_entries);
 }
 
 static void pin_list(tenure__worker *worker, struct cds_list_head *list)
@@ -70,12 +76,15 @@ static void pin_list(tenure__worker *worker, struct cds_list_head *list)
     tenure__mutator *mutator;
     EACH(list, mutator)
     {
-        if (heap->condemned == 0 && may_skip(mutator)) continue;
+        if (may_skip(mutator, heap->condemned)) continue;
         /* relaxed: the claim alone matters; the phase's end orders the rest. */
         if (atomic_exchange_explicit(&mutator->scan_claim, heap->sequence, memory_order_relaxed) == heap->sequence)
             continue;
+        worker->pins_for_idle = heap->condemned > 0 && is_idle(mutator);
         pin_stack(worker, mutator);
+        worker->pins_for_idle = false;
         mutator->scanned_entries = mutator->idle_entries;
+        if (heap->condemned > 0) mutator->aged_entries = mutator->idle_entries;
     }
 }
 
@@ -181,7 +190,7 @@ static void pin_phase(void *arg, unsigned index, bool may_trace)
         if (heap->ambiguous_used) pin_ambiguous_objects(worker);
     }
     pin_list(worker, &heap->world.active);
-    if (heap->condemned > 0) pin_list(worker, &heap->world.dormant);
+    if (heap->condemned == 2) pin_list(worker, &heap->world.dormant);
 }
 
 /* A block in which little is pinned goes back to the nursery with what stays in it: else threads that each pin their
@@ -193,6 +202,7 @@ static void decide_sparse(tenure_heap *heap, const uint32_t *blocks, uint32_t co
         if ((tenure__flags_of(block) & TENURE__BLOCK_KEEPS) == 0) continue;
         const uint8_t kind = tenure__kind_of(heap, blocks[i]);
         block->sparse = (kind & TENURE__KIND_AMBIGUOUS) == 0 &&
+                        (tenure__flags_of(block) & TENURE__BLOCK_OLD_PINS) == 0 &&
                         atomic_load_explicit(&block->pinned_granules, memory_order_relaxed) < TENURE__GRANULES / 4;
         heap->some_sparse |= block->sparse && heap->target == 2;
     }
@@ -212,7 +222,7 @@ void tenure__retire_idle(tenure_heap *heap)
     tenure__mutator *mutator, *next;
     cds_list_for_each_entry_safe(mutator, next, &heap->world.active, link)
     {
-        if (!may_skip(mutator)) mutator->idle_stops = 0;
+        if (!may_skip(mutator, 1) || !may_skip(mutator, 0)) mutator->idle_stops = 0;
         else if (++mutator->idle_stops >= DORMANT_AFTER) tenure__make_dormant(mutator);
     }
 }

@@ -7,7 +7,8 @@
  * Leader, stopped, before anything is copied. */
 void tenure__pin_all(tenure_heap *heap, bool may_trace);
 
-/* Idle threads whose stacks were skipped for several stops leave the list that young stops walk. Leader, stopped. */
+/* Idle threads whose stacks were skipped for several stops leave the list that any but full collections walk. Leader,
+ * stopped. */
 void tenure__retire_idle(tenure_heap *heap);
 
 #endif

@@ -470,8 +470,8 @@ void tenure__roots_trace(tenure__worker *worker)
     for (size_t i = 0; i < roots->precise.count; i++)
         trace_range(worker, roots->precise.items[i].start, roots->precise.items[i].end);
     trace_mutators(worker, &heap->world.active);
+    if (heap->condemned == 2) trace_mutators(worker, &heap->world.dormant);
     if (heap->condemned > 0) {
-        trace_mutators(worker, &heap->world.dormant);
         for (size_t i = 0; i < roots->handle_count; i++)
             for (unsigned j = 0; j < HANDLE_CHUNK; j++) tenure__trace_slot(worker, &roots->handles[i][j].object);
     } else {

@@ -95,7 +95,7 @@ static void settle_block(tenure_heap *heap, uint32_t block)
     const uint8_t sort = tenure__kind_of(heap, block) & (TENURE__KIND_LEAF | TENURE__KIND_AMBIGUOUS);
     const unsigned generation = was_sparse ? 1 : heap->target;
     const unsigned alive = settle_objects(heap, block, generation);
-    tenure__flags_clear(info, TENURE__BLOCK_KEEPS | TENURE__BLOCK_RESIDENTS);
+    tenure__flags_clear(info, TENURE__BLOCK_KEEPS | TENURE__BLOCK_RESIDENTS | TENURE__BLOCK_OLD_PINS);
     atomic_store_explicit(&info->pinned_granules, 0, memory_order_relaxed);
     info->sparse = 0;
     info->live_granules = alive;

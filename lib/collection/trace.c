@@ -215,6 +215,7 @@ void tenure__pin_object(tenure__worker *worker, uintptr_t object, bool live)
             atomic_fetch_add_explicit(&heap->blocks[block].pinned_granules, granules, memory_order_relaxed);
             worker->pinned_objects++;
         }
+        if (worker->pins_for_idle) tenure__flags_set(&heap->blocks[block], TENURE__BLOCK_OLD_PINS);
         if (live) stay(worker, object, block);
         break;
     }

@@ -45,7 +45,8 @@ enum {
     TENURE__BLOCK_CARDS = 8,     /* some card is dirty and the block is logged (barriers) */
     TENURE__BLOCK_CARDS_OLD = 16, /* some card is remembered and the block is on the Gen 2->1 list */
     TENURE__BLOCK_RESCAN_NEXT = 32, /* in stops: RESCAN for the next collection */
-    TENURE__BLOCK_OPEN = 64      /* a worker's buffer lies in it, or a mutator's chunk */
+    TENURE__BLOCK_OLD_PINS = 64, /* in stops: an idle thread pins something here, which shall end in Gen 2 */
+    TENURE__BLOCK_OPEN = 128     /* a worker's buffer lies in it, or a mutator's chunk */
 };
 
 typedef struct tenure__block {

@@ -58,6 +58,7 @@ typedef struct tenure__worker {
     bool may_trace;        /* may call the program's trace functions */
     bool immediate;        /* slots are processed at once (scanning an old object) instead of pushed */
     bool later;            /* what is found is queued instead of scanned: bounds the recursion */
+    bool pins_for_idle;    /* what is pinned now shall end in Gen 2 */
     bool edge;             /* an immediate slot led to Gen 1 */
     uint32_t scanned;      /* objects in this phase, until help was invited */
     uint32_t top;          /* of the local stack */
