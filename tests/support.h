@@ -1,5 +1,6 @@
-/* What the tests of the collector share: heaps by option words, roots in static memory, a look at headers, stacks without
- * stale words. A precise heap does not look at the stack at all: a test that asks whether something died uses one. */
+/* What the tests of the collector share: heaps by option words, roots in static memory, a look at headers, stacks
+ * without stale words. A precise heap does not look at the stack at all: a test that asks whether something died uses
+ * one. */
 #ifndef TENURE_TESTS_SUPPORT_H
 #define TENURE_TESTS_SUPPORT_H
 

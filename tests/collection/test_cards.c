@@ -70,8 +70,10 @@ static void random_stores(int generation)
         collect(self, round == 3 ? TENURE_GEN1 : TENURE_GEN0);
         churn();
         for (size_t i = 0; i < COUNT; i++)
-            if (shadow[i] != 0) expect_leaf(array[i], shadow[i]);
-            else cr_assert(array[i] == NULL);
+            if (shadow[i] != 0)
+                expect_leaf(array[i], shadow[i]);
+            else
+                cr_assert(array[i] == NULL);
         cr_assert(is_armed(array), "large objects stay armed: their cards tell");
     }
     free(shadow);
@@ -185,8 +187,8 @@ Test(cards, store_after_a_lost_log)
     expect_leaf(array[7], 3);
 }
 
-/* Arrays that are promoted by the collection that finds their cards dirty and the targets pinned in a sparse block. Many,
- * so that workers meet some by their roots before they come to the logs. */
+/* Arrays that are promoted by the collection that finds their cards dirty and the targets pinned in a sparse block.
+ * Many, so that workers meet some by their roots before they come to the logs. */
 static void promote_with_a_pinned_target(tenure_generation generation)
 {
     enum { ARRAYS = 60, COUNT = 5000 };

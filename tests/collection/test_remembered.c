@@ -1,4 +1,5 @@
-/* Edges from older to younger objects: the barrier, the logs, the Gen 2->1 list, and what happens when a log is lost. */
+/* Edges from older to younger objects: the barrier, the logs, the Gen 2->1 list, and what happens when a log is lost.
+ */
 #include "tests/support.h"
 
 typedef struct node {
@@ -180,13 +181,27 @@ Test(remembered, every_store_has_the_barrier)
         node *young = fresh(way);
         node *expected = NULL;
         switch (way) {
-        case 0: TENURE_SET(self, root, next, young); break;
-        case 1: tenure_store(self, root, &root->next, young); break;
-        case 2: tenure_store_release(self, root, &root->next, young); break;
-        case 3: cr_expect(eq(ptr, tenure_exchange(self, root, &root->next, young), NULL)); break;
-        case 4: cr_expect(tenure_compare_exchange(self, root, &root->next, &expected, young)); break;
-        case 5: TENURE_SET_ANY(self, root, next, young); break;
-        case 6: tenure_copy_refs(self, root, &root->next, &young, 1); break;
+        case 0:
+            TENURE_SET(self, root, next, young);
+            break;
+        case 1:
+            tenure_store(self, root, &root->next, young);
+            break;
+        case 2:
+            tenure_store_release(self, root, &root->next, young);
+            break;
+        case 3:
+            cr_expect(eq(ptr, tenure_exchange(self, root, &root->next, young), NULL));
+            break;
+        case 4:
+            cr_expect(tenure_compare_exchange(self, root, &root->next, &expected, young));
+            break;
+        case 5:
+            TENURE_SET_ANY(self, root, next, young);
+            break;
+        case 6:
+            tenure_copy_refs(self, root, &root->next, &young, 1);
+            break;
         }
         cr_expect(not(is_armed(root)), "way %u", way);
         collect(self, TENURE_GEN0);
