@@ -74,12 +74,15 @@ static void rescan_phase(void *arg, unsigned index, bool may_trace)
     tenure_heap *heap = arg;
     tenure__worker *worker = &heap->workers[index];
     worker->may_trace = may_trace;
-    if (index == 0) {
+    /* The one place in working that trace() has taken is that of whoever rescans: there may be trace functions to call,
+     * and no packet left to hand them over in. */
+    if (may_trace && atomic_exchange_explicit(&heap->rescan_due, false, memory_order_relaxed)) {
         tenure__trace_rescan(worker);
-    } else {
-        atomic_fetch_add_explicit(&heap->working, 1, memory_order_acq_rel);
-        tenure__trace_drain(worker);
+        return;
     }
+    if (index == 0) tenure__gang_invite(&heap->world.gang, 1, true);
+    atomic_fetch_add_explicit(&heap->working, 1, memory_order_acq_rel);
+    tenure__trace_drain(worker);
 }
 
 /* A helper of the pin phase may have left seeds on its stack and not be there in the next: the leader takes them. */
@@ -99,6 +102,7 @@ static void trace(tenure_heap *heap, bool may_trace)
     if (atomic_load_explicit(&heap->rescan, memory_order_relaxed) ||
         atomic_load_explicit(&heap->overflowed, memory_order_relaxed)) {
         atomic_store_explicit(&heap->working, 1, memory_order_relaxed);
+        atomic_store_explicit(&heap->rescan_due, true, memory_order_relaxed);
         tenure__gang_run(&heap->world.gang, rescan_phase, heap, may_trace);
         atomic_store_explicit(&heap->overflowed, false, memory_order_relaxed);
     }

@@ -40,8 +40,10 @@ void tenure__daemon_report(tenure_heap *heap, const tenure__event *event);
 
 /* Data segments may have come or gone. Not in a stop, no lock held, the caller blocked. */
 void tenure__roots_refresh(tenure_heap *heap);
-/* All precise roots outside the heap, now; callbacks as work. Leader, stopped. */
+/* All precise roots outside the heap, now; callbacks become due. Leader, stopped. */
 void tenure__roots_trace(tenure__worker *worker);
+/* Calls the root callbacks. A worker that may trace. */
+void tenure__roots_call_back(tenure__worker *worker);
 /* After a collection nothing is in Gen 0 any more. Leader, stopped. */
 void tenure__roots_settle(tenure_heap *heap);
 void tenure__roots_destroy(tenure_heap *heap);

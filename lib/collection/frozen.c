@@ -7,7 +7,7 @@
 
 static void scan_frozen(tenure__worker *worker, uintptr_t object)
 {
-    tenure__process_old_entry(worker, object | TENURE__ENTRY_LOGGED);
+    tenure__scan_again(worker, object, tenure__header_load(object));
 }
 
 static void trace_block(tenure__worker *worker, uint32_t block)

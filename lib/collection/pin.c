@@ -128,7 +128,7 @@ static void pin_from_gen0_block(tenure__worker *worker, uint32_t block)
     }
 }
 
-static void pin_from_old_block(tenure__worker *worker, uint32_t block)
+void tenure__pin_from_block(tenure__worker *worker, uint32_t block)
 {
     const tenure__bits *live = tenure__bits_of(worker->heap->live, block);
     const uintptr_t start = tenure__block_start(worker->heap, block);
@@ -149,7 +149,7 @@ static void pin_ambiguous_objects(tenure__worker *worker)
     const uint32_t gen1 = heap->condemned >= 1 ? atomic_load_explicit(&heap->gen1_count, memory_order_relaxed) : 0;
     for (uint32_t i = 0; i < gen1; i++)
         if (tenure__kind_of(heap, heap->gen1_blocks[i]) & TENURE__KIND_AMBIGUOUS)
-            pin_from_old_block(worker, heap->gen1_blocks[i]);
+            tenure__pin_from_block(worker, heap->gen1_blocks[i]);
     for (uint32_t i = 0; i < heap->young_run_count; i++) {
         const uint32_t head = heap->young_runs[i];
         if (tenure__kind_of(heap, head) & TENURE__KIND_AMBIGUOUS) pin_from(worker, tenure__run_object(heap, head));
@@ -158,7 +158,7 @@ static void pin_ambiguous_objects(tenure__worker *worker)
     const uint32_t frontier = atomic_load_explicit(&heap->frontier, memory_order_relaxed);
     for (uint32_t block = 0; block < frontier; block++) {
         const uint8_t kind = tenure__kind_of(heap, block);
-        if ((kind & TENURE__KIND_AMBIGUOUS) && tenure__kind_generation(kind) == 2) pin_from_old_block(worker, block);
+        if ((kind & TENURE__KIND_AMBIGUOUS) && tenure__kind_generation(kind) == 2) tenure__pin_from_block(worker, block);
     }
     const uint32_t end = atomic_load_explicit(&heap->large_frontier, memory_order_relaxed);
     for (uint32_t block = heap->large_start; block < end; block++) {

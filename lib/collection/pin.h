@@ -7,6 +7,9 @@
  * Leader, stopped, before anything is copied. */
 void tenure__pin_all(tenure_heap *heap, bool may_trace);
 
+/* What the ambiguous objects of an old block may point to does not move. */
+void tenure__pin_from_block(tenure__worker *worker, uint32_t block);
+
 /* Idle threads whose stacks were skipped for several stops leave the list that any but full collections walk. Leader,
  * stopped. */
 void tenure__retire_idle(tenure_heap *heap);

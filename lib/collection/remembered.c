@@ -3,7 +3,7 @@
  * Log before clear: whoever sees the unlogged bit clear may store at once. Between the two there is no safepoint, so a
  * stop sees both or neither, and the log of a thread that is out belongs to the stop. */
 #include "lib/collection/remembered.h"
-#include "lib/collection/cycle.h"
+#include "lib/collection/pin.h"
 #include <string.h>
 
 /* --- the barrier --- */
@@ -276,13 +276,27 @@ static bool deferred(tenure__worker *worker, uint64_t header, uintptr_t entry)
     return true;
 }
 
+/* Written only where it changes: pages of frozen blocks stay shared. */
+static void arm(uintptr_t object, uint64_t header)
+{
+    if ((header & TENURE__UNLOGGED) == 0)
+        atomic_fetch_or_explicit(tenure__header_of(object), TENURE__UNLOGGED, memory_order_relaxed);
+}
+
+static void clean_card(tenure_heap *heap, uintptr_t address, uint8_t state)
+{
+    _Atomic uint8_t *card = &heap->cards[(address - heap->base) >> TENURE__CARD_SHIFT];
+    if (atomic_load_explicit(card, memory_order_relaxed) & state)
+        atomic_fetch_and_explicit(card, (uint8_t)~state, memory_order_relaxed);
+}
+
 static void process_object(tenure__worker *worker, uintptr_t entry)
 {
     tenure_heap *heap = worker->heap;
     const uintptr_t object = entry & ~(uintptr_t)TENURE__ENTRY_TAG;
     const uint64_t header = atomic_load_explicit(tenure__header_of(object), memory_order_relaxed);
     if (!is_root(heap, object, header) || deferred(worker, header, entry)) return;
-    atomic_fetch_or_explicit(tenure__header_of(object), TENURE__UNLOGGED, memory_order_relaxed);
+    arm(object, header);
     if ((entry & TENURE__ENTRY_TAG) == TENURE__ENTRY_REMEMBERED)
         atomic_fetch_and_explicit(tenure__header_of(object), ~(uint64_t)TENURE__REMEMBERED, memory_order_relaxed);
     const bool edge = tenure__scan_old(worker, object, 0, UINTPTR_MAX);
@@ -295,8 +309,7 @@ void tenure__scan_again(tenure__worker *worker, uintptr_t object, uint64_t heade
     if (deferred(worker, header, object | TENURE__ENTRY_OBJECT)) return;
     const bool remembers = tenure__final_generation(heap, tenure__block_index(heap, object)) == 2;
     if ((header & TENURE__LARGE) == 0) {
-        if (is_root(heap, object, header))
-            atomic_fetch_or_explicit(tenure__header_of(object), TENURE__UNLOGGED, memory_order_relaxed);
+        if (is_root(heap, object, header)) arm(object, header);
         if (tenure__scan_old(worker, object, 0, UINTPTR_MAX) && remembers) remember_object(worker, object);
         return;
     }
@@ -305,8 +318,7 @@ void tenure__scan_again(tenure__worker *worker, uintptr_t object, uint64_t heade
     for (uintptr_t at = object & ~(card_bytes - 1); at < end; at += card_bytes) {
         /* Its dirty cards may be the ones that could not be logged. */
         tenure__flags_clear(&heap->blocks[tenure__block_index(heap, at)], TENURE__BLOCK_CARDS);
-        atomic_fetch_and_explicit(&heap->cards[(at - heap->base) >> TENURE__CARD_SHIFT], (uint8_t)~TENURE__CARD_DIRTY,
-            memory_order_relaxed);
+        clean_card(heap, at, TENURE__CARD_DIRTY);
         if (tenure__scan_old(worker, object, at, at + card_bytes) && remembers) remember_card(worker, at);
     }
 }
@@ -328,7 +340,7 @@ static void process_cards(tenure__worker *worker, uintptr_t entry)
     for (uintptr_t at = start; at < start + TENURE__BLOCK_BYTES; at += card_bytes) {
         _Atomic uint8_t *card = &heap->cards[(at - heap->base) >> TENURE__CARD_SHIFT];
         if ((atomic_load_explicit(card, memory_order_relaxed) & wanted) == 0) continue;
-        atomic_fetch_and_explicit(card, (uint8_t)~wanted, memory_order_relaxed);
+        clean_card(heap, at, wanted);
         if (tenure__scan_old(worker, object, at, at + card_bytes) && remembers) remember_card(worker, at);
     }
 }
@@ -365,9 +377,26 @@ void tenure__pin_referents(tenure__worker *worker, uintptr_t object, uint64_t he
         tenure__pin_word(worker, __atomic_load_n((uintptr_t *)slot, __ATOMIC_RELAXED), false);
 }
 
+/* Blocks whose logs were lost: any ambiguous object of theirs may have been stored into. */
+static void pin_from_lost_logs(tenure__worker *worker)
+{
+    tenure_heap *heap = worker->heap;
+    const uint32_t frontier = atomic_load_explicit(&heap->frontier, memory_order_relaxed);
+    const uint32_t end = atomic_load_explicit(&heap->large_frontier, memory_order_relaxed);
+    for (uint32_t block = 0; block < end; block = block + 1 == frontier ? heap->large_start : block + 1) {
+        if ((tenure__flags_of(&heap->blocks[block]) & TENURE__BLOCK_RESCAN) == 0) continue;
+        const uint8_t kind = tenure__kind_of(heap, block);
+        if ((kind & TENURE__KIND_AMBIGUOUS) == 0) continue;
+        if (kind & (TENURE__KIND_HEAD | TENURE__KIND_TAIL))
+            pin_referents(worker, tenure__run_object(heap, tenure__run_head(heap, block)));
+        else tenure__pin_from_block(worker, block);
+    }
+}
+
 void tenure__logs_pin(tenure__worker *worker)
 {
     tenure_heap *heap = worker->heap;
+    if (atomic_load_explicit(&heap->rescan, memory_order_relaxed)) pin_from_lost_logs(worker);
     const uint32_t lists[2] = { heap->logs, heap->condemned > 0 ? heap->remembered : 0 };
     for (unsigned i = 0; i < 2; i++)
         for (uint32_t list = lists[i]; list != 0; list = tenure__packet_at(&heap->packets, list)->next) {

@@ -1,7 +1,6 @@
 /* Roots beyond the stacks. They are guarded by the stop lock: a stop holds it, so it may read them; a mutator that wants
  * it is blocked meanwhile, and the object that it is about to register waits in a scratch root. */
 #include "lib/collection/cycle.h"
-#include "lib/collection/remembered.h"
 #include "lib/collection/trace.h"
 #include <errno.h>
 #include <link.h>
@@ -477,11 +476,17 @@ void tenure__roots_trace(tenure__worker *worker)
     } else {
         for (size_t i = 0; i < roots->young_count; i++) tenure__trace_slot(worker, &roots->young_handles[i]->object);
     }
-    for (size_t i = 0; i < roots->callback_count; i++) {
-        const uintptr_t entry = (uintptr_t)i << 3 | TENURE__ENTRY_CALLBACK;
-        if (worker->may_trace) tenure__trace_push(worker, entry);
-        else tenure__trace_defer(worker, entry);
-    }
+    if (roots->callback_count == 0) return;
+    /* For a worker that stands on no mutator's stack, perhaps this one. */
+    atomic_store_explicit(&heap->callbacks_due, true, memory_order_relaxed);
+    if (!worker->may_trace) tenure__gang_invite(&heap->world.gang, 1, true);
+}
+
+void tenure__roots_call_back(tenure__worker *worker)
+{
+    const tenure__roots *roots = &worker->heap->roots;
+    for (size_t i = 0; i < roots->callback_count; i++)
+        roots->callbacks[i].fn((tenure_visitor *)worker, roots->callbacks[i].arg);
 }
 
 void tenure__roots_settle(tenure_heap *heap)

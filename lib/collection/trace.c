@@ -1,6 +1,7 @@
 /* See trace.h. Copying follows Cheney's idea with per-worker queues instead of a scan pointer; the claim is a
  * compare-and-swap of the header against the forwarding address, made after the copy: the loser takes its copy back. */
 #include "lib/collection/trace.h"
+#include "lib/collection/cycle.h"
 #include "lib/collection/remembered.h"
 #include "threads/futex.h"
 #include <sched.h>
@@ -550,7 +551,6 @@ void tenure__trace_defer(tenure__worker *worker, uintptr_t entry)
     tenure_heap *heap = worker->heap;
     const uint32_t index = tenure__packet_take(&heap->packets);
     if (index == 0) {
-        if ((entry & TENURE__ENTRY_TAG) == TENURE__ENTRY_CALLBACK) tenure__fatal(__func__, __LINE__, 12);
         overflow(worker, entry & ~(uintptr_t)TENURE__ENTRY_TAG);
         return;
     }
@@ -616,17 +616,11 @@ bool tenure__scan_old(tenure__worker *worker, uintptr_t object, uintptr_t low, u
 
 static void process_entry(tenure__worker *worker, uintptr_t entry)
 {
-    tenure_heap *heap = worker->heap;
     const uintptr_t address = entry & ~(uintptr_t)TENURE__ENTRY_TAG;
     switch (entry & TENURE__ENTRY_TAG) {
     case TENURE__ENTRY_SLOT: process_slot(worker, (uintptr_t *)address); break;
     case TENURE__ENTRY_PIECE: scan_piece(worker, address); break;
     case TENURE__ENTRY_OBJECT: scan(worker, address, tenure__header_load(address)); break;
-    case TENURE__ENTRY_CALLBACK: {
-        const tenure__root_callback *callback = &heap->roots.callbacks[address >> 3];
-        callback->fn((tenure_visitor *)worker, callback->arg);
-        break;
-    }
     default: tenure__process_old_entry(worker, entry); break;
     }
 }
@@ -655,11 +649,23 @@ static inline bool empty(const tenure__index_stack *stack)
     return (uint32_t)atomic_load_explicit(stack, memory_order_relaxed) == 0;
 }
 
+/* Something that only a worker which may call trace functions can do. */
+static inline bool apart_due(const tenure_heap *heap)
+{
+    return !empty(&heap->custom) || atomic_load_explicit(&heap->callbacks_due, memory_order_relaxed);
+}
+
 static bool find_work(tenure__worker *worker)
 {
     tenure_heap *heap = worker->heap;
     if (take_packet(worker, &heap->shared)) return true;
-    return worker->may_trace && take_packet(worker, &heap->custom);
+    if (!worker->may_trace) return false;
+    if (atomic_load_explicit(&heap->callbacks_due, memory_order_relaxed) &&
+        atomic_exchange_explicit(&heap->callbacks_due, false, memory_order_relaxed)) {
+        tenure__roots_call_back(worker);
+        return true;
+    }
+    return take_packet(worker, &heap->custom);
 }
 
 void tenure__trace_drain(tenure__worker *worker)
@@ -686,14 +692,14 @@ void tenure__trace_drain(tenure__worker *worker)
         if (find_work(worker)) continue;
         /* Idle. When nobody works and nothing lies ready, nothing ever will: only workers make work, and each of them
          * leaves no packet behind before it stops working. acq_rel: what each worker wrote is everybody's at the end. */
-        if (atomic_fetch_sub_explicit(&heap->working, 1, memory_order_acq_rel) == 1 && empty(&heap->custom)) return;
+        if (atomic_fetch_sub_explicit(&heap->working, 1, memory_order_acq_rel) == 1 && !apart_due(heap)) return;
         for (unsigned spins = 0;; spins++) {
-            if (!empty(&heap->shared) || (worker->may_trace && !empty(&heap->custom))) {
+            if (!empty(&heap->shared) || (worker->may_trace && apart_due(heap))) {
                 atomic_fetch_add_explicit(&heap->working, 1, memory_order_acq_rel);
                 if (find_work(worker)) break;
                 atomic_fetch_sub_explicit(&heap->working, 1, memory_order_acq_rel);
             }
-            if (atomic_load_explicit(&heap->working, memory_order_acquire) == 0 && empty(&heap->custom) &&
+            if (atomic_load_explicit(&heap->working, memory_order_acquire) == 0 && !apart_due(heap) &&
                 empty(&heap->shared))
                 return;
             if (spins < 100) tenure__cpu_relax();

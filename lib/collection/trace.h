@@ -23,7 +23,6 @@ enum {
     TENURE__ENTRY_CARDS = 4,      /* a block of a large object with dirty cards */
     TENURE__ENTRY_REMEMBERED = 5, /* a Gen 2 object on the Gen 2->1 list */
     TENURE__ENTRY_CARDS_OLD = 6,  /* a block with remembered cards */
-    TENURE__ENTRY_CALLBACK = 7,   /* a root callback, by number */
     TENURE__ENTRY_TAG = 7
 };
 
@@ -49,7 +48,7 @@ void tenure__pin_word(tenure__worker *worker, uintptr_t word, bool live);
 /* Scans the words of an ambiguous object's payload. */
 typedef void tenure__word_fn(tenure__worker *worker, uintptr_t word);
 
-/* After a work list or a log overflowed: scans what is alive in the blocks that say RESCAN. The leader. */
+/* After a work list or a log overflowed: scans what is alive in the blocks that say RESCAN. One worker, may_trace. */
 void tenure__trace_rescan(tenure__worker *worker);
 
 /* The generation that objects which stay in (or are copied to) that block have after this collection. */

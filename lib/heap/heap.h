@@ -235,6 +235,8 @@ struct tenure_heap {
     tenure__index_stack custom; /* packets with objects that only may_trace workers scan */
     _Atomic int32_t working;    /* workers with work in this phase */
     _Atomic bool overflowed;
+    _Atomic bool callbacks_due;   /* root callbacks wait for a worker that may trace */
+    _Atomic bool rescan_due;      /* the same for blocks that say RESCAN */
     _Atomic uint32_t next_job;  /* of a phase that is divided into jobs */
     tenure__event event;        /* being filled */
     uint64_t sequence;
