@@ -6,6 +6,7 @@
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tenure.h>
@@ -81,6 +82,10 @@ static inline void spend_budget(tenure_thread *self)
 
 /* --- objects --- */
 
+/* tenure_is for Criterion, whose macros take no expression that begins with a parenthesis. */
+#define IS_OF(object, type) is_of((object), &type##__type)
+static inline bool is_of(const void *object, const tenure_type *type) { return tenure_type_of(object) == type; }
+
 static inline uint64_t header_of(const void *object) { return tenure__header_load((uintptr_t)object); }
 static inline bool is_armed(const void *object) { return (header_of(object) & TENURE__UNLOGGED) != 0; }
 static inline bool is_large(const void *object) { return (header_of(object) & TENURE__LARGE) != 0; }
@@ -123,6 +128,9 @@ __attribute__((noinline, unused)) static void clobber_stack(void)
 /* An address that the scanner of stacks does not take for one, so that a test may remember where something was. */
 static inline uintptr_t hidden(const void *p) { return ~(uintptr_t)p; }
 static inline void *shown(uintptr_t hidden_address) { return (void *)~hidden_address; }
+
+/* For what is expected to complain. */
+static inline void be_quiet(void) { cr_assert(freopen("/dev/null", "w", stderr) != NULL); }
 
 /* --- random numbers: splitmix64; the same seed, the same numbers --- */
 
