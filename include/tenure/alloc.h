@@ -20,10 +20,9 @@ enum { TENURE__SMALL_MAX = 16 * 1024 - 8, TENURE__SIZE_SHIFT = 8 };
 #define TENURE__APART ((uint64_t)1 << 63) /* in a type's header word: never allocated inline */
 
 static inline __attribute__((always_inline)) void *tenure__allocate(tenure_thread *self, uint64_t type_header,
-                                                                    size_t payload_bytes, size_t path)
+                                                                    size_t payload_bytes, bool apart)
 {
-    if (__builtin_expect(payload_bytes > TENURE__SMALL_MAX, 0) || path == 2 ||
-        (path == 3 && (type_header & TENURE__APART) != 0))
+    if (__builtin_expect(payload_bytes > TENURE__SMALL_MAX, 0) || apart)
         return tenure__allocate_slow(self, type_header, payload_bytes);
     const uintptr_t cell_bytes = (payload_bytes + 8 + 15) & ~(uintptr_t)15;
     const uint64_t header = type_header + ((uint64_t)(cell_bytes >> 4) << TENURE__SIZE_SHIFT);
@@ -45,13 +44,13 @@ static inline size_t tenure__flex_bytes(size_t offset, size_t stride, size_t cou
 
 /* tenure_new(self, type) -> T *: one object of a declared type. */
 #define tenure_new(self, type) ((type##__object *)tenure__allocate((self), type##__header, sizeof(type##__fixed),     \
-    sizeof(type##__path)))
+    type##__apart))
 
 /* tenure_new_flex(self, type, count) -> T *: count elements in the flexible part. */
 #define tenure_new_flex(self, type, count)                                                                            \
     ((type##__object *)tenure__allocate((self), type##__header,                                                       \
         tenure__flex_bytes(sizeof(type##__flex_offset) - 1, sizeof(type##__flex_stride) - 1, (count)),                \
-        sizeof(type##__path)))
+        type##__apart))
 
 /* Allocates, then stores the initialisers plainly: they may not collect. NULL: as tenure_new, nothing evaluated twice. */
 #define TENURE_NEW(self, type, ...)                                                                                   \

@@ -193,16 +193,18 @@ template <typename F> struct tenure__is_reference : std::is_pointer<typename std
 #endif
 
 #define TENURE__HEADER_WORD __attribute__((visibility("hidden"), section("tenure_headers"))) uint64_t
-/* path: 1 allocated inline, 2 by the slow path (ambiguous objects live in blocks of their own), 3 the header tells. */
-#define TENURE__DECLARE(name, T, fixed_bytes, offset, stride, path)                                                   \
+/* name__apart: 1 if only the slow path may allocate it (ambiguous objects live in blocks of their own). A constant where the
+ * type is defined, a load elsewhere. */
+#define TENURE__DECLARE(name, T, fixed_bytes, offset, stride)                                                         \
     typedef T name##__object;                                                                                         \
-    typedef char name##__path[path];                                                                                  \
+    extern TENURE__HIDDEN const unsigned char name##__apart;                                                          \
     typedef char name##__fixed[fixed_bytes];                                                                          \
     typedef char name##__flex_offset[(offset) + 1];                                                                   \
     typedef char name##__flex_stride[(stride) + 1];
 
 #define TENURE__DEFINE(name, T, items_, item_count_, trace_, flags_, fixed_bytes, offset, stride)                     \
-    TENURE__DECLARE(name, T, fixed_bytes, offset, stride, ((flags_) & TENURE__AMBIGUOUS) ? 2 : 1)                      \
+    TENURE__DECLARE(name, T, fixed_bytes, offset, stride)                                                             \
+    const unsigned char name##__apart = ((flags_) & TENURE__AMBIGUOUS) != 0;                                          \
     extern TENURE__HIDDEN const tenure_type name##__type;                                                             \
     extern TENURE__HIDDEN uint64_t name##__header;                                                                    \
     TENURE__HEADER_WORD name##__header = 0;                                                                           \
@@ -258,11 +260,11 @@ template <typename F> struct tenure__is_reference : std::is_pointer<typename std
 
 /* In headers, for a type that another file of the same program or library defines. */
 #define TENURE_TYPE_EXTERN(name, T)                                                                                   \
-    TENURE__DECLARE(name, T, sizeof(T), 0, 0, 3)                                                                         \
+    TENURE__DECLARE(name, T, sizeof(T), 0, 0)                                                                         \
     extern TENURE__HIDDEN const tenure_type name##__type;                                                             \
     extern TENURE__HIDDEN uint64_t name##__header
 #define TENURE_TYPE_FLEX_EXTERN(name, T, member)                                                                      \
-    TENURE__DECLARE(name, T, offsetof(T, member), offsetof(T, member), TENURE__STRIDE(T, member), 3)                     \
+    TENURE__DECLARE(name, T, offsetof(T, member), offsetof(T, member), TENURE__STRIDE(T, member))                     \
     extern TENURE__HIDDEN const tenure_type name##__type;                                                             \
     extern TENURE__HIDDEN uint64_t name##__header
 

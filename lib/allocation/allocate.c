@@ -8,7 +8,7 @@ void *tenure_alloc(tenure_thread *self, const tenure_type *type, size_t count)
 {
     const bool flexible = (type->flags & TENURE__FLEX) != 0;
     const size_t bytes = flexible ? tenure__flex_bytes(type->flex_offset, type->flex_stride, count) : type->size;
-    return tenure__allocate(self, *type->header, bytes, 3);
+    return tenure__allocate(self, *type->header, bytes, (*type->header & TENURE__APART) != 0);
 }
 
 void *tenure__new_array(tenure_thread *self, const tenure_type *element, size_t count)

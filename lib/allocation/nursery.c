@@ -229,7 +229,7 @@ static supply allocate_large(tenure__allocator *allocator, uint64_t header, size
         return NO_MEMORY;
     }
     const uintptr_t start = tenure__block_start(heap, head);
-    if (!zeroed) zero_run(allocator, start, (size_t)blocks << TENURE__BLOCK_SHIFT);
+    if (!zeroed) zero_run(allocator, start, bytes + offset + 8);
     memset((void *)&heap->cards[(size_t)head * TENURE__CARDS], 0, (size_t)blocks * TENURE__CARDS);
     heap->blocks[head].large_bytes = (bytes + 7) & ~(size_t)7;
     heap->blocks[head].large_offset = (uint32_t)offset;

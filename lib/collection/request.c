@@ -143,7 +143,7 @@ void tenure__host_polled(tenure__mutator *mutator)
     tenure_heap *heap = mutator->record.heap;
     if ((heap->options.torture & TENURE_TORTURE_POLL) != 0 &&
         atomic_load_explicit(&heap->disabled, memory_order_relaxed) == 0)
-        tenure__collect_now((tenure__allocator *)mutator, 0, "torture");
+        tenure__collect_now((tenure__allocator *)mutator, heap->order.generation, "torture");
 }
 
 tenure_status tenure_collect(tenure_thread *self, tenure_generation generation)

@@ -1,16 +1,21 @@
 /* How large Gen 0 is, which collection comes next, when Gen 2 is due. Everything is in blocks.
  *
- * Gen 0's budget follows the number of running mutators, and then the pause target, the share of time that stopping
- * costs, and what max_heap leaves. Which collection runs follows CPython's counts. The trigger of Gen 2 follows its live
+ * Gen 0's budget follows what collecting costs for each byte allocated, the pause target, and what max_heap leaves. Which collection runs follows CPython's counts. The trigger of Gen 2 follows its live
  * size (a step toward MemBalancer, Kirisame, Shenoy, Panchekha, OOPSLA 2022, whose square root small heaps approach by the
  * constant). */
 #include "lib/collection/cycle.h"
 #include "lib/heap/limits.h"
 
 enum {
-    BUDGET_PER_MUTATOR = (16 << 20) >> TENURE__BLOCK_SHIFT,
+    LEVEL0 = (1 << 20) >> TENURE__BLOCK_SHIFT, /* level n is a budget of 2^n MiB */
+    LEVEL_FIRST = 4,
+    LEVEL_MAX = 6,
+    TRIAL = 8,       /* collections; so many at a hold's end are what a trial is compared with */
+    HOLD_MIN = 16,
+    HOLD_FIRST = 32, /* a program's start is not its nature */
+    SHORT_PAUSE_NS = 100000, /* nothing is gained by shorter ones */
+    HOLD_MAX = 512,
     BUDGET_MIN = (512 << 10) >> TENURE__BLOCK_SHIFT,
-    BUDGET_CAP_DEFAULT = (64 << 20) >> TENURE__BLOCK_SHIFT,
     POPULATE_MAX = (32 << 20) >> TENURE__BLOCK_SHIFT,
     GEN1_AFTER = 4,
     GEN1_PROBE = 64,         /* direct promotions before Gen 1's survival is measured again */
@@ -47,38 +52,99 @@ static void set_gen2_trigger(tenure_heap *heap)
     heap->gen2_trigger_blocks = live + growth;
 }
 
+static uint64_t level_blocks(unsigned level) { return (uint64_t)LEVEL0 << level; }
+
+static void begin(tenure__budget *budget, unsigned level, unsigned collections)
+{
+    budget->level = level;
+    budget->left = collections;
+    budget->cost_ns = budget->allocated_bytes = 0;
+}
+
 void tenure__sizing_init(tenure_heap *heap)
 {
     heap->thresholds = (tenure_thresholds){ heap->options.gen0, heap->options.gen1_after, heap->options.gen2_growth };
     heap->gen1_after = heap->options.gen1_after != 0 ? heap->options.gen1_after : GEN1_AFTER;
+    /* Half the last-level cache, but the first level in any case. */
     const uint64_t cache = tenure__cache_bytes("") / 2 >> TENURE__BLOCK_SHIFT;
-    heap->budget_cap = cache < BUDGET_CAP_DEFAULT ? cache : BUDGET_CAP_DEFAULT;
-    if (heap->budget_cap < BUDGET_PER_MUTATOR) heap->budget_cap = BUDGET_PER_MUTATOR;
-    heap->budget_wanted = BUDGET_PER_MUTATOR;
+    tenure__budget *budget = &heap->budget;
+    budget->level_max = LEVEL_FIRST;
+    while (budget->level_max < LEVEL_MAX && level_blocks(budget->level_max + 1) <= cache) budget->level_max++;
+    budget->hold = HOLD_FIRST;
+    budget->up = true;
+    budget->runners = 1;
+    begin(budget, LEVEL_FIRST, HOLD_FIRST);
     const uint64_t fixed = fixed_budget(heap);
-    atomic_store(&heap->gen0_budget, limited(heap, fixed != 0 ? fixed : BUDGET_PER_MUTATOR));
+    atomic_store(&heap->gen0_budget, limited(heap, fixed != 0 ? fixed : level_blocks(LEVEL_FIRST)));
     set_gen2_trigger(heap);
     heap->order = (tenure__order){ 0, "budget" };
 }
 
-/* Toward the pause target, and away from stopping too often. */
+/* --- Gen 0's budget --- */
+
+/* What collecting cost since the trial or the hold began, for each byte allocated. */
+static double cost(const tenure__budget *budget)
+{
+    return (double)budget->cost_ns / (double)(budget->allocated_bytes + 1);
+}
+
+/* A hold is over: try the other neighbour of the level next. */
+static void try_neighbour(tenure__budget *budget)
+{
+    budget->held_cost = cost(budget);
+    if (budget->up || budget->held_cost < budget->reference_cost) budget->reference_cost = budget->held_cost;
+    budget->held_level = budget->level;
+    budget->up = !budget->up;
+    const unsigned level = budget->up ? budget->level + 1 : budget->level - 1;
+    const bool short_enough = !budget->up && budget->work_average_ns < SHORT_PAUSE_NS;
+    if (level > budget->level_max || short_enough) { /* none there (also below 0), or no reason to */
+        begin(budget, budget->level, budget->hold);
+        return;
+    }
+    budget->trying = true;
+    begin(budget, level, TRIAL);
+}
+
+/* A trial is over: smaller is better while it costs about what the best larger one did (shorter pauses, better cached),
+ * larger only if it pays. Where nothing improves the holds grow longer. */
+static void judge_trial(tenure__budget *budget)
+{
+    budget->trying = false;
+    const double now = cost(budget);
+    const bool better = budget->up ? now < 0.75 * budget->held_cost : now < 1.15 * budget->reference_cost;
+    if (better) budget->up = !budget->up; /* the same direction again */
+    budget->hold = better ? HOLD_MIN : budget->hold < HOLD_MAX ? 2 * budget->hold : HOLD_MAX;
+    begin(budget, better ? budget->level : budget->held_level, budget->hold);
+}
+
+/* Hill climbing over powers of two: a larger nursery gives objects more time to die, a smaller one fits the caches and
+ * stops for shorter; which matters more is the program's nature, and shows in the cost for each byte allocated. CPU time: what
+ * other processes cost is no reason to collect more often. */
 static void adapt_budget(tenure_heap *heap, const tenure__event *event)
 {
     if (event->generation == 2) return;
-    /* CPU time: what other processes cost is no reason to collect more often. */
-    const uint64_t work = event->cpu_ns / event->workers;
-    /* An average: one pause with many survivors (start-up, a burst) is no reason to copy more often. */
-    heap->young_work_average_ns = (heap->young_work_average_ns * 7 + work) / 8;
-    const uint64_t runners = event->threads_stopped + 1u;
-    uint64_t wanted = heap->budget_wanted;
-    const uint64_t base = runners * BUDGET_PER_MUTATOR;
-    if (heap->young_work_average_ns > heap->options.pause_target) wanted -= wanted / 4;
-    else if (wanted < base) wanted += (base - wanted) / 2 + 1;
-    else if (event->reach_ns * 20 > event->at_ns - heap->last_end_ns) wanted += wanted / 4;
-    else if (wanted > base) wanted -= (wanted - base) / 16;
-    if (wanted > heap->budget_cap) wanted = heap->budget_cap;
-    if (wanted < BUDGET_MIN) wanted = BUDGET_MIN;
-    heap->budget_wanted = (uint32_t)wanted;
+    tenure__budget *budget = &heap->budget;
+    if (budget->left <= TRIAL) {
+        budget->cost_ns += event->cpu_ns + event->reach_ns * event->threads_stopped;
+        budget->allocated_bytes += event->before_bytes[0];
+    }
+    budget->work_average_ns = (budget->work_average_ns * 7 + event->cpu_ns / event->workers) / 8;
+    if (budget->work_average_ns > heap->options.pause_target && budget->level > 0) {
+        budget->work_average_ns /= 2;
+        budget->trying = false;
+        begin(budget, budget->level - 1, HOLD_MIN);
+        return;
+    }
+    const unsigned runners = event->threads_stopped + 1;
+    if (runners >= 2 * budget->runners && budget->level < budget->level_max) { /* at the start, or threads were added */
+        budget->runners = runners;
+        budget->trying = false;
+        begin(budget, budget->level + 1, HOLD_FIRST);
+        return;
+    }
+    if (budget->left-- > 1) return;
+    if (budget->trying) judge_trial(budget);
+    else try_neighbour(budget);
 }
 
 /* Blocks that were first touched by whoever took them cost a page fault for every 4 KiB, in a stop or in a mutator: so
@@ -110,7 +176,9 @@ static void adapt_gen1(tenure_heap *heap, const tenure__event *event)
     /* What is copied beyond a Gen 0 collection's usual share came from Gen 1. */
     const uint64_t from_gen0 = heap->gen0_copied_average;
     const uint64_t from_gen1 = event->copied_bytes > from_gen0 ? event->copied_bytes - from_gen0 : 0;
-    heap->gen1_after = before > (1 << 20) && from_gen1 * 2 > before ? 1 : GEN1_AFTER;
+    const uint64_t budget = (uint64_t)atomic_load_explicit(&heap->gen0_budget, memory_order_relaxed)
+                            << TENURE__BLOCK_SHIFT;
+    heap->gen1_after = before > budget / 32 && from_gen1 * 2 > before ? 1 : GEN1_AFTER;
 }
 
 static void next_order(tenure_heap *heap)
@@ -139,9 +207,8 @@ void tenure__sizing_update(tenure_heap *heap, const tenure__event *event)
     adapt_budget(heap, event);
     adapt_gen1(heap, event);
     adapt_populate(heap);
-    heap->last_end_ns = tenure__now_ns() - heap->created_ns;
     const uint64_t fixed = fixed_budget(heap);
-    atomic_store_explicit(&heap->gen0_budget, limited(heap, fixed != 0 ? fixed : heap->budget_wanted),
+    atomic_store_explicit(&heap->gen0_budget, limited(heap, fixed != 0 ? fixed : level_blocks(heap->budget.level)),
         memory_order_relaxed);
     next_order(heap);
     const int64_t external =

@@ -144,6 +144,19 @@ typedef struct tenure__order {
     const char *reason;
 } tenure__order;
 
+/* How Gen 0's budget finds its size; lib/collection/sizing.c. */
+typedef struct tenure__budget {
+    unsigned level, held_level, level_max;
+    unsigned left;            /* collections to the end of the trial or the hold */
+    unsigned hold;            /* length of the next hold */
+    unsigned runners;         /* mutators that the level was last raised for */
+    bool trying, up;
+    uint64_t cost_ns, allocated_bytes; /* since it began */
+    double held_cost;         /* ns a byte at the held level */
+    double reference_cost;    /* the best of the way down */
+    uint64_t work_average_ns; /* of a young collection */
+} tenure__budget;
+
 struct tenure_heap {
     tenure_options options; /* resolved: no zeros left; constant */
     tenure__world world;
@@ -205,12 +218,9 @@ struct tenure_heap {
     uint32_t young_since;         /* Gen 0 collections since the last Gen 0+1; stopped */
     uint32_t gen1_after;          /* stopped */
     uint64_t gen2_trigger_blocks; /* stopped */
-    uint64_t budget_cap;          /* blocks; constant */
-    uint32_t budget_wanted;       /* before max_heap is considered; stopped */
+    tenure__budget budget;        /* stopped */
     uint32_t direct_promotions;   /* Gen 0+1 collections since Gen 1's survival was measured; stopped */
     uint64_t gen0_copied_average; /* bytes a Gen 0 collection; stopped */
-    uint64_t young_work_average_ns; /* stopped */
-    uint64_t last_end_ns;         /* of the last collection, since the heap was created; stopped */
     _Atomic int disabled;
     _Atomic int64_t external_bytes;
     int64_t external_at_full;     /* stopped */
