@@ -9,8 +9,9 @@ void tenure__enter_idle_saved(tenure_thread *self);
 static void enter(tenure__mutator *mutator, uint32_t mode)
 {
     if (mutator->depth == 0) {
-        if (mutator->world->owner == mutator)
+        if (tenure__owns_stop(mutator))
             tenure__misuse("a blocking region", "not between stop_world and resume_world of the same thread");
+        for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling) each->went_back = false;
         tenure__release(mutator, mode);
     }
     for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling) each->depth++;

@@ -43,5 +43,6 @@
     REGION tenure_enter_blocking, tenure__enter_blocking_saved
     REGION tenure_enter_idle, tenure__enter_idle_saved
     REGION tenure_leave, tenure__leave_saved
+    REGION tenure_stack_switch, tenure__stack_switch_saved
 #endif
     .section .note.GNU-stack, "", %progbits

@@ -47,6 +47,8 @@ static void wait_for_mutex(tenure_thread *self, tenure_mutex *mutex)
         TENURE__MUST(pthread_mutex_lock(&mutex->native)); /* already outside the stop set */
         return;
     }
+    if (tenure__owns_stop(mutator))
+        tenure__misuse("tenure_mutex_lock", "between stop_world and resume_world only what is free: the owner may be parked");
     mutator->scratch[TENURE__SCRATCH_LOCK] = (uintptr_t)mutex;
     tenure__with_context(mutator, lock_released, &mutex->native);
     mutator->scratch[TENURE__SCRATCH_LOCK] = 0;

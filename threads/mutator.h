@@ -31,6 +31,8 @@ enum { TENURE__SAVED_REGISTERS = 20, TENURE__SCRATCH = 4, TENURE__SCRATCH_LOCK =
 /* What tenure_leave goes back to. */
 struct tenure__entry {
     uint32_t depth, mode;
+    uintptr_t registers[TENURE__SAVED_REGISTERS]; /* at the region's entry */
+    uintptr_t stack_pointer;
 };
 
 typedef struct tenure__world tenure__world;
@@ -44,6 +46,9 @@ typedef struct tenure__mutator {
     uintptr_t registers[TENURE__SAVED_REGISTERS];
     uintptr_t stack_pointer;
     uint32_t depth; /* owner only: nesting of regions */
+    bool went_back; /* owner, before releasing the state: tenure_leave has gone back into the region */
+    uintptr_t entry_registers[TENURE__SAVED_REGISTERS]; /* then: at the region's entry. The code of the region may have
+                                                         * restored them from frames that are gone */
 
     _Atomic uint32_t state;
     uint32_t idle_entries;   /* owner, before releasing the state: how often an idle region was entered */
@@ -87,6 +92,7 @@ struct tenure__os_thread {
     _Atomic unsigned record_count;
     unsigned rcu_users; /* heaps for which this thread was registered as a reader by us */
     bool rcu_registered;
+    bool rcu_comes_back; /* it was online when it was released */
 };
 
 struct tenure__world {
@@ -101,10 +107,12 @@ struct tenure__world {
     _Atomic uint32_t outstanding; /* running mutators that a stop still waits for */
     _Atomic bool leader_sleeping;
     _Atomic(tenure__mutator *) last_stopped; /* the latest one to be counted out */
-    tenure__mutator *owner; /* of tenure_stop_world; stop lock */
+    _Atomic(tenure__mutator *) owner; /* of tenure_stop_world; stop lock to write. Relaxed: only a thread that looks for
+                                       * itself reads it without the lock */
+    struct cds_list_head world_link;  /* all worlds; worlds lock */
     unsigned owner_depth;   /* stop lock */
     bool stop_dormant;      /* this stop claimed the dormant list too; stop lock */
-    bool spinning_pays;     /* fewer runners than processors, judged at each stop */
+    _Atomic bool spinning_pays; /* fewer runners than processors, judged at each stop; relaxed: advice */
     unsigned processors;
     bool rcu;               /* attached threads are registered readers */
     size_t record_bytes;    /* of the collector's record, which starts with a tenure__mutator */
@@ -113,6 +121,13 @@ struct tenure__world {
 };
 
 static inline tenure__mutator *tenure__mutator_of(tenure_thread *self) { return (tenure__mutator *)self; }
+
+/* Between tenure_stop_world and tenure_resume_world the owner's record stays PARKED and claimed; the thread runs by owning
+ * the stop. Whatever releases, takes back or waits passes over such a record. */
+static inline bool tenure__owns_stop(const tenure__mutator *mutator)
+{
+    return atomic_load_explicit(&mutator->world->owner, memory_order_relaxed) == mutator;
+}
 
 /* --- registry.c --- */
 
@@ -123,8 +138,11 @@ extern pthread_mutex_t tenure__siblings_lock;
 tenure_status tenure__world_init(tenure__world *world, struct tenure_heap *heap, size_t record_bytes);
 void tenure__world_destroy(tenure__world *world);
 tenure__os_thread *tenure__os_thread_self(void);
-/* Back into a region: argument of tenure__with_context, a struct tenure__entry. */
-void tenure__go_back(tenure__mutator *mutator, void *entry);
+/* Takes the thread's reader offline, and puts it back if it was online. */
+void tenure__rcu_park(tenure__os_thread *os);
+void tenure__rcu_unpark(tenure__os_thread *os);
+/* All worlds of the process, under RCU for their records. */
+void tenure__each_world(void (*fn)(tenure__world *));
 /* Moves a dormant mutator of the caller back to the active list. The caller is blocked. */
 void tenure__wake_dormant(tenure__mutator *mutator);
 
@@ -164,8 +182,13 @@ void tenure__make_dormant(tenure__mutator *mutator);
 /* Publishes an allocation limit: the store, then a look at the request; poisoned again if a stop came in between. */
 void tenure__set_limit(tenure__mutator *mutator, uintptr_t limit);
 
-/* Makes every running mutator take its slow path once (an RCU grace period is wanted). */
-void tenure__poison_all(tenure__world *world);
+/* Between the two every running mutator of every heap takes its slow path at every poll, and is quiescent there: a grace
+ * period is being waited for. The caller holds no stop lock. */
+void tenure__rcu_hurry_begin(void);
+void tenure__rcu_hurry_end(void);
+
+/* Runs fn(arg) with the calling thread out of all stop sets, if it was in any. */
+void tenure__outside(void (*fn)(void *), void *arg);
 
 /* Misuse by the program: prints the call and the rule, aborts. */
 _Noreturn void tenure__misuse(const char *call, const char *rule);

@@ -22,6 +22,32 @@ static _Thread_local tenure__os_thread os_self;
 
 tenure__os_thread *tenure__os_thread_self(void) { return &os_self; }
 
+void tenure__rcu_park(tenure__os_thread *os)
+{
+    os->rcu_comes_back = tenure__rcu_registered() && tenure__rcu_online();
+    if (os->rcu_comes_back) urcu_qsbr_thread_offline();
+}
+
+/* Not a second thread_online: that would announce quiescence without waking who waits for it. */
+void tenure__rcu_unpark(tenure__os_thread *os)
+{
+    if (os->rcu_comes_back) urcu_qsbr_thread_online();
+    os->rcu_comes_back = false;
+}
+
+static pthread_mutex_t worlds_lock = PTHREAD_MUTEX_INITIALIZER;
+static CDS_LIST_HEAD(worlds);
+
+void tenure__each_world(void (*fn)(tenure__world *))
+{
+    TENURE__MUST(pthread_mutex_lock(&worlds_lock));
+    const enum tenure__rcu_section section = tenure__rcu_section_begin();
+    tenure__world *world;
+    cds_list_for_each_entry(world, &worlds, world_link) fn(world);
+    tenure__rcu_section_end(section);
+    TENURE__MUST(pthread_mutex_unlock(&worlds_lock));
+}
+
 static void detach(tenure__mutator *mutator);
 
 /* A thread that just exits. Destructors that run later may attach again: then this one is called once more. */
@@ -50,17 +76,27 @@ tenure_status tenure__world_init(tenure__world *world, struct tenure_heap *heap,
     world->heap = heap;
     world->record_bytes = record_bytes;
     const int error = pthread_mutex_init(&world->stop_lock, 0);
-    if (error == 0) return TENURE_OK;
-    errno = error;
-    return TENURE_ESYSTEM;
+    if (error != 0) {
+        errno = error;
+        return TENURE_ESYSTEM;
+    }
+    TENURE__MUST(pthread_mutex_lock(&worlds_lock));
+    cds_list_add(&world->world_link, &worlds);
+    TENURE__MUST(pthread_mutex_unlock(&worlds_lock));
+    return TENURE_OK;
 }
 
 void tenure__world_destroy(tenure__world *world)
 {
     /* Records of detached threads wait for their grace period; none may outlive the heap. */
+    TENURE__MUST(pthread_mutex_lock(&worlds_lock));
+    cds_list_del(&world->world_link);
+    TENURE__MUST(pthread_mutex_unlock(&worlds_lock));
     const bool online = tenure__rcu_registered() && tenure__rcu_online();
     if (online) urcu_qsbr_thread_offline();
+    tenure__rcu_hurry_begin();
     urcu_qsbr_barrier();
+    tenure__rcu_hurry_end();
     if (online) urcu_qsbr_thread_online();
     TENURE__MUST(pthread_mutex_destroy(&world->stop_lock));
 }
@@ -126,7 +162,12 @@ static void register_record(tenure__mutator *saver, void *new_record)
 {
     tenure__mutator *mutator = new_record;
     tenure__world *world = mutator->world;
-    if (saver != mutator) tenure__release(saver, TENURE__PARKED);
+    if (saver != mutator) {
+        /* Its own heap may stop as soon as it is linked, while another one's keeps the thread out. */
+        memcpy(mutator->registers, saver->registers, sizeof mutator->registers);
+        mutator->stack_pointer = saver->stack_pointer;
+        tenure__release(saver, TENURE__PARKED);
+    }
     tenure__lock_stop(world);
     link_sibling(mutator);
     cds_list_add(&mutator->link, &world->active);
@@ -180,7 +221,7 @@ tenure_thread *tenure_attach(tenure_heap *heap)
         if (os_self.rcu_registered) os_self.rcu_users++;
     }
     tenure__host_attached(mutator);
-    if (os_self.records == 0 && tenure__rcu_registered()) urcu_qsbr_thread_offline();
+    if (os_self.records == 0) tenure__rcu_park(&os_self);
     tenure__with_context(os_self.records != 0 ? os_self.records : mutator, register_record, mutator);
     return &mutator->record;
 }
@@ -203,27 +244,30 @@ static void detach_released(tenure__mutator *mutator, void *unused)
                                                    : 0;
     tenure__release(mutator, TENURE__BLOCKED);
     tenure__lock_stop(world);
-    if (world->owner == mutator) tenure__misuse("tenure_detach", "not between stop_world and resume_world");
     tenure__host_detached(mutator);
     cds_list_del(&mutator->link);
     cds_list_del_rcu(&mutator->every_link);
     if (atomic_load_explicit(&mutator->state, memory_order_relaxed) & TENURE__DORMANT)
         atomic_fetch_sub_explicit(&world->dormant_count, 1, memory_order_relaxed);
     unlink_sibling(mutator);
-    tenure__unlock_stop(world);
     atomic_fetch_sub_explicit(&world->attached, 1, memory_order_relaxed);
-    if (world->rcu && os_self.rcu_registered && --os_self.rcu_users == 0) {
-        urcu_qsbr_unregister_thread();
-        os_self.rcu_registered = false;
-    }
     atomic_fetch_add_explicit(&world->retired, 1, memory_order_relaxed);
+    const bool rcu = world->rcu;
     tenure__tsan_release(&mutator->retired);
-    urcu_qsbr_call_rcu(&mutator->retired, free_record);
+    urcu_qsbr_call_rcu(&mutator->retired, free_record); /* under the lock: the barrier in world_destroy comes after */
+    tenure__unlock_stop(world);
+    /* From here the heap may be destroyed: neither world nor mutator. */
+    if (rcu && os_self.rcu_registered && --os_self.rcu_users == 0) {
+        urcu_qsbr_unregister_thread();
+        os_self.rcu_registered = os_self.rcu_comes_back = false;
+    }
     if (other != 0) tenure__reacquire(other);
+    else tenure__rcu_unpark(&os_self); /* the host's own registration */
 }
 
 static void detach(tenure__mutator *mutator)
 {
+    if (tenure__owns_stop(mutator)) tenure__misuse("tenure_detach", "not between stop_world and resume_world");
     /* A thread that exits inside a region is out already; taking its state back first keeps one way through here. */
     if ((atomic_load_explicit(&mutator->state, memory_order_relaxed) & TENURE__MODE) != TENURE__RUNNING) {
         for (tenure__mutator *each = os_self.records; each != 0; each = each->sibling) each->depth = 0;
@@ -272,54 +316,65 @@ void tenure_thread_name(tenure_thread *self, const char *name)
 
 /* --- enter and leave --- */
 
+/* Back into the region that tenure_enter came from. The context of the frame to return to is in mutator. */
+static void go_back(tenure__mutator *mutator, const struct tenure__entry *entry)
+{
+    for (tenure__mutator *each = os_self.records; each != 0; each = each->sibling) {
+        each->depth = entry->depth;
+        each->went_back = true;
+        memcpy(each->entry_registers, entry->registers, sizeof each->entry_registers);
+    }
+    tenure__release(mutator, entry->mode);
+}
+
 tenure_thread *tenure_enter(tenure_heap *heap)
 {
-    tenure__mutator *mutator = (tenure__mutator *)tenure_self(heap);
     tenure__mutator *any = os_self.records;
-    const uint32_t depth = any != 0 ? any->depth : 0;
-    const uint32_t mode = any != 0 ? atomic_load_explicit(&any->state, memory_order_relaxed) & TENURE__MODE : 0;
-    if (depth != 0) {
+    struct tenure__entry entry = { 0 };
+    if (any != 0 && any->depth != 0) {
+        entry.depth = any->depth;
+        entry.mode = atomic_load_explicit(&any->state, memory_order_relaxed) & TENURE__MODE;
+        entry.stack_pointer = any->stack_pointer;
+        memcpy(entry.registers, any->went_back ? any->entry_registers : any->registers, sizeof entry.registers);
         for (tenure__mutator *each = any; each != 0; each = each->sibling) each->depth = 0;
         tenure__reacquire(any);
     }
     tenure_thread *self = tenure_attach(heap);
-    if (self == 0 && depth != 0) {
+    if (self == 0) {
         const int error = errno;
-        tenure__with_context(any, tenure__go_back, &(struct tenure__entry){ .depth = depth, .mode = mode });
+        if (entry.depth != 0) {
+            any->stack_pointer = entry.stack_pointer;
+            memcpy(any->registers, entry.registers, sizeof any->registers);
+            go_back(any, &entry);
+        }
         errno = error;
+        return 0;
     }
-    if (self == 0) return 0;
-    mutator = tenure__mutator_of(self);
+    tenure__mutator *mutator = tenure__mutator_of(self);
     if (mutator->entries == TENURE__ENTRIES_MAX) tenure__misuse("tenure_enter", "nests at most 8 deep");
-    mutator->entry[mutator->entries++] = (struct tenure__entry){ .depth = depth, .mode = mode };
+    mutator->entry[mutator->entries++] = entry;
     return self;
-}
-
-/* Back into the region that tenure_enter came from. Context saved. */
-void tenure__go_back(tenure__mutator *mutator, void *entry_of_mutator)
-{
-    const struct tenure__entry *entry = entry_of_mutator;
-    for (tenure__mutator *each = os_self.records; each != 0; each = each->sibling) each->depth = entry->depth;
-    tenure__release(mutator, entry->mode);
 }
 
 void tenure__leave_saved(tenure_thread *self);
 void tenure__leave_saved(tenure_thread *self)
 {
     tenure__mutator *mutator = tenure__mutator_of(self);
+    if (mutator->depth != 0) tenure__misuse("tenure_leave", "not inside a blocking or idle region");
     if (mutator->entries == 0) tenure__misuse("tenure_leave", "only after tenure_enter");
-    struct tenure__entry entry = mutator->entry[--mutator->entries];
-    tenure__mutator *stays = mutator;
-    if (mutator->attach_count == 1) stays = mutator->sibling != 0 ? mutator->sibling
-            : os_self.records != mutator                          ? os_self.records
-                                                                  : 0;
-    if (stays != 0 && stays != mutator && entry.depth != 0) {
-        /* The record goes, the thread stays in a region of another heap: its context is this one's. */
-        memcpy(stays->registers, mutator->registers, sizeof stays->registers);
-        stays->stack_pointer = mutator->stack_pointer;
-    }
+    const struct tenure__entry entry = mutator->entry[--mutator->entries];
+    /* If the record goes, the thread stays in a region of another heap, with this one's context: not with the one that
+     * detaching saves, for its frames are gone when this returns. */
+    uintptr_t registers[TENURE__SAVED_REGISTERS];
+    const uintptr_t stack_pointer = mutator->stack_pointer;
+    memcpy(registers, mutator->registers, sizeof registers);
+    const bool goes = mutator->attach_count == 1;
     tenure_detach(self);
-    if (stays != 0 && entry.depth != 0) tenure__go_back(stays, &entry);
+    tenure__mutator *stays = goes ? os_self.records : mutator;
+    if (stays == 0 || entry.depth == 0) return;
+    stays->stack_pointer = stack_pointer;
+    memcpy(stays->registers, registers, sizeof registers);
+    go_back(stays, &entry);
 }
 
 /* --- threads that start attached --- */
@@ -338,8 +393,12 @@ static void *run_attached(void *arg)
     if (self == 0) tenure__misuse("tenure_thread_create", "no memory to attach the new thread");
     void *object = 0;
     if (start.object != 0) {
-        object = tenure_handle_get(start.object);
+        /* A root of the thread's own before the handle goes, which may wait for a stop. */
+        uintptr_t *scratch = &tenure__mutator_of(self)->scratch[0];
+        *scratch = (uintptr_t)tenure_handle_get(start.object);
         tenure_handle_free(start.object);
+        object = (void *)*scratch;
+        *scratch = 0;
     }
     void *result = start.fn(self, object);
     tenure_detach(self);

@@ -38,15 +38,19 @@ uint64_t tenure__cpu_ns(void) { return clock_ns(CLOCK_THREAD_CPUTIME_ID); }
 void tenure__lock_stop(tenure__world *world) { TENURE__MUST(pthread_mutex_lock(&world->stop_lock)); }
 void tenure__unlock_stop(tenure__world *world) { TENURE__MUST(pthread_mutex_unlock(&world->stop_lock)); }
 
+/* Grace periods that are being waited for. seq_cst, both ends: the same two-sided protocol as with request. */
+static _Atomic uint32_t rcu_waiters;
+
 void tenure__set_limit(tenure__mutator *mutator, uintptr_t limit)
 {
     /* seq_cst, both: pairs with the stores of request and limit in world_stop, which come in the other order. Either the
      * load sees the request, or the store of the limit comes before the one that poisons it. Without this a refill
      * overwrites the poison and the stop waits for the chunk's end. */
     __atomic_store_n(&mutator->record.limit, limit, __ATOMIC_SEQ_CST);
+    bool poison = atomic_load_explicit(&rcu_waiters, memory_order_seq_cst) != 0;
     for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling)
-        if (atomic_load_explicit(&each->world->request, memory_order_seq_cst) & 1)
-            __atomic_store_n(&mutator->record.limit, 0, __ATOMIC_RELAXED);
+        poison |= (atomic_load_explicit(&each->world->request, memory_order_seq_cst) & 1) != 0 && !tenure__owns_stop(each);
+    if (poison) __atomic_store_n(&mutator->record.limit, 0, __ATOMIC_RELAXED);
 }
 
 /* A mutator that a stop had claimed while running is out: the last one wakes the leader. */
@@ -87,7 +91,7 @@ static bool try_acquire_one(tenure__mutator *mutator)
 
 void tenure__release(tenure__mutator *mutator, uint32_t mode)
 {
-    if (tenure__rcu_registered()) urcu_qsbr_thread_offline();
+    tenure__rcu_park(mutator->os);
     for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling) {
         if (each != mutator) {
             memcpy(each->registers, mutator->registers, sizeof each->registers);
@@ -96,7 +100,7 @@ void tenure__release(tenure__mutator *mutator, uint32_t mode)
         /* Zero: allocating in a region takes the slow path, which aborts. */
         __atomic_store_n(&each->record.limit, 0, __ATOMIC_RELAXED);
         if (mode == TENURE__IDLE) each->idle_entries++;
-        release_one(each, mode);
+        if (!tenure__owns_stop(each)) release_one(each, mode);
     }
 }
 
@@ -106,7 +110,7 @@ static void wait_for_resume(tenure__mutator *mutator)
     tenure__world *world = mutator->world;
     tenure__gang *gang = &world->gang;
     uint32_t state = atomic_load_explicit(&mutator->state, memory_order_relaxed);
-    if (world->spinning_pays) {
+    if (atomic_load_explicit(&world->spinning_pays, memory_order_relaxed)) {
         const uint64_t start = tenure__now_ns();
         atomic_fetch_add_explicit(&gang->spinners, 1, memory_order_relaxed);
         for (unsigned spins = 1; state & TENURE__STOP; spins++) {
@@ -129,15 +133,15 @@ static void wait_for_resume(tenure__mutator *mutator)
 /* All records of the thread or none; returns the one that a stop holds. */
 static tenure__mutator *acquire_all(tenure__mutator *mutator)
 {
-    const uint32_t mode = atomic_load_explicit(&mutator->state, memory_order_relaxed) & TENURE__MODE;
     for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling) {
-        if (try_acquire_one(each)) continue;
+        if (tenure__owns_stop(each) || try_acquire_one(each)) continue;
+        const uint32_t mode = atomic_load_explicit(&each->state, memory_order_relaxed) & TENURE__MODE;
         /* One heap's stop holds us: go back out of the others, whose stops must not wait for that one. */
         for (tenure__mutator *taken = mutator->os->records; taken != each; taken = taken->sibling)
-            release_one(taken, mode);
+            if (!tenure__owns_stop(taken)) release_one(taken, mode);
         return each;
     }
-    if (tenure__rcu_registered()) urcu_qsbr_thread_online();
+    tenure__rcu_unpark(mutator->os);
     for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling)
         tenure__set_limit(each, tenure__host_limit(each));
     return 0;
@@ -145,13 +149,16 @@ static tenure__mutator *acquire_all(tenure__mutator *mutator)
 
 bool tenure__try_reacquire(tenure__mutator *mutator) { return acquire_all(mutator) == 0; }
 
+static void wait_until_free(tenure__mutator *refused)
+{
+    if (atomic_load_explicit(&refused->state, memory_order_relaxed) & TENURE__DORMANT) tenure__wake_dormant(refused);
+    else wait_for_resume(refused);
+}
+
 void tenure__reacquire(tenure__mutator *mutator)
 {
     tenure__mutator *refused;
-    while ((refused = acquire_all(mutator)) != 0) {
-        if (atomic_load_explicit(&refused->state, memory_order_relaxed) & TENURE__DORMANT) tenure__wake_dormant(refused);
-        else wait_for_resume(refused);
-    }
+    while ((refused = acquire_all(mutator)) != 0) wait_until_free(refused);
 }
 
 static void park(tenure__mutator *mutator, void *unused)
@@ -160,7 +167,8 @@ static void park(tenure__mutator *mutator, void *unused)
     tenure__release(mutator, TENURE__PARKED);
     /* Requested, but this record is not yet claimed: the claim is on its way, and running on would only meet the poisoned
      * limit again. */
-    while ((atomic_load_explicit(&mutator->world->request, memory_order_relaxed) & 1) != 0 &&
+    while (!tenure__owns_stop(mutator) &&
+           (atomic_load_explicit(&mutator->world->request, memory_order_relaxed) & 1) != 0 &&
            (atomic_load_explicit(&mutator->state, memory_order_relaxed) & TENURE__STOP) == 0)
         sched_yield();
     tenure__reacquire(mutator);
@@ -170,13 +178,12 @@ bool tenure__safepoint(tenure__mutator *mutator)
 {
     bool requested = false;
     for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling)
-        requested |= (atomic_load_explicit(&each->world->request, memory_order_relaxed) & 1) != 0;
+        requested |= (atomic_load_explicit(&each->world->request, memory_order_relaxed) & 1) != 0 && !tenure__owns_stop(each);
     if (!requested) {
-        if (tenure__rcu_registered()) urcu_qsbr_quiescent_state();
+        /* Of an offline reader it would be a silent return. */
+        if (tenure__rcu_registered() && tenure__rcu_online()) urcu_qsbr_quiescent_state();
         return false;
     }
-    /* The owner of tenure_stop_world runs on in a stopped world: it is not to wait for itself. */
-    if (mutator->world->owner == mutator) return false;
     tenure__with_context(mutator, park, 0);
     return true;
 }
@@ -200,7 +207,7 @@ static void wait_for_all(tenure__world *world)
         if (spins % 64 == 0) {
             const uint64_t now = tenure__now_ns();
             if (start == 0) start = now;
-            if (!world->spinning_pays || now - start > LEADER_SPIN_NS) {
+            if (!atomic_load_explicit(&world->spinning_pays, memory_order_relaxed) || now - start > LEADER_SPIN_NS) {
                 /* seq_cst: pairs with count_out (Dekker): either it sees that the leader sleeps, or the futex sees the
                  * new count. */
                 atomic_store_explicit(&world->leader_sleeping, true, memory_order_seq_cst);
@@ -253,7 +260,7 @@ tenure__reach tenure__world_stop(tenure__world *world, bool dormant)
     EACH(&world->active, mutator) __atomic_store_n(&mutator->record.limit, 0, __ATOMIC_SEQ_CST);
     uint32_t running = claim_list(&world->active);
     if (dormant) running += claim_list(&world->dormant);
-    world->spinning_pays = running < world->processors;
+    atomic_store_explicit(&world->spinning_pays, running < world->processors, memory_order_relaxed);
     if (atomic_fetch_sub_explicit(&world->outstanding, COUNTING - running, memory_order_acq_rel) != COUNTING - running)
         wait_for_all(world);
     const tenure__reach reach = { running,
@@ -281,25 +288,82 @@ void tenure__world_resume(tenure__world *world)
     if (world->stop_dormant) resume_list(&world->dormant);
 }
 
-void tenure__poison_all(tenure__world *world)
+static void poison_world(tenure__world *world)
 {
     tenure__mutator *mutator;
-    tenure__lock_stop(world);
-    EACH(&world->active, mutator) __atomic_store_n(&mutator->record.limit, 0, __ATOMIC_SEQ_CST);
-    tenure__unlock_stop(world);
+    tenure__tsan_acquire(&world->every);
+    cds_list_for_each_entry_rcu(mutator, &world->every, every_link)
+        __atomic_store_n(&mutator->record.limit, 0, __ATOMIC_SEQ_CST);
+}
+
+/* Readers are the whole process's, so every world is poisoned; and until the grace period is over, for a thread may have
+ * announced quiescence just before it began, or may be about to store a limit. */
+void tenure__rcu_hurry_begin(void)
+{
+    atomic_fetch_add_explicit(&rcu_waiters, 1, memory_order_seq_cst); /* pairs with tenure__set_limit */
+    tenure__each_world(poison_world);
+}
+
+void tenure__rcu_hurry_end(void) { atomic_fetch_sub_explicit(&rcu_waiters, 1, memory_order_relaxed); }
+
+struct outside {
+    void (*fn)(void *);
+    void *arg;
+};
+
+static void run_outside(tenure__mutator *mutator, void *arg)
+{
+    const struct outside *outside = arg;
+    tenure__release(mutator, TENURE__PARKED);
+    outside->fn(outside->arg);
+    tenure__reacquire(mutator);
+}
+
+void tenure__outside(void (*fn)(void *), void *arg)
+{
+    tenure__mutator *mutator = tenure__os_thread_self()->records;
+    if (mutator == 0 || mutator->depth != 0) fn(arg);
+    else tenure__with_context(mutator, run_outside, &(struct outside){ fn, arg });
 }
 
 /* --- tenure_stop_world --- */
 
-static void stop_world(tenure__mutator *mutator, void *unused)
+/* The stop lock, for a stop of its own. A thread that owns another heap's stop must not wait for the owner of this one,
+ * who may want that heap: false. A collection is waited for; it ends. */
+static bool lock_to_own(tenure__mutator *mutator)
 {
-    (void)unused;
     tenure__world *world = mutator->world;
+    bool owns_another = false;
+    for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling)
+        owns_another |= tenure__owns_stop(each);
+    if (!owns_another) tenure__lock_stop(world);
+    while (owns_another && pthread_mutex_trylock(&world->stop_lock) != 0) {
+        if (atomic_load_explicit(&world->owner, memory_order_relaxed) != 0) return false;
+        sched_yield();
+    }
+    return true;
+}
+
+/* On return the thread is in again in its other heaps. They may be stopped just now, and who stopped them may wait for
+ * this heap: then this stop is given up, and tried again after that one. */
+static void stop_world(tenure__mutator *mutator, void *status)
+{
+    tenure__world *world = mutator->world;
+    tenure__mutator *refused = 0;
     tenure__release(mutator, TENURE__PARKED);
-    tenure__lock_stop(world);
-    world->owner = mutator;
-    world->owner_depth = 1;
-    tenure__world_stop(world, true);
+    while (lock_to_own(mutator)) {
+        atomic_store_explicit(&world->owner, mutator, memory_order_relaxed);
+        world->owner_depth = 1;
+        tenure__world_stop(world, true);
+        refused = acquire_all(mutator);
+        if (refused == 0) return;
+        atomic_store_explicit(&world->owner, 0, memory_order_relaxed);
+        tenure__world_resume(world);
+        tenure__unlock_stop(world);
+        wait_until_free(refused);
+    }
+    *(tenure_status *)status = TENURE_EDEADLK;
+    tenure__reacquire(mutator);
 }
 
 tenure_status tenure_stop_world(tenure_thread *self)
@@ -307,22 +371,21 @@ tenure_status tenure_stop_world(tenure_thread *self)
     tenure__mutator *mutator = tenure__mutator_of(self);
     tenure__world *world = mutator->world;
     if (mutator->depth != 0) tenure__misuse("tenure_stop_world", "not inside a blocking or idle region");
-    if (world->owner == mutator) {
+    if (tenure__owns_stop(mutator)) {
         world->owner_depth++;
         return TENURE_OK;
     }
-    tenure__with_context(mutator, stop_world, 0);
-    /* The owner's record stays PARKED and claimed; it runs by owning the stop. Its limit works again. */
-    __atomic_store_n(&mutator->record.limit, tenure__host_limit(mutator), __ATOMIC_RELAXED);
-    if (tenure__rcu_registered()) urcu_qsbr_thread_online();
-    return TENURE_OK;
+    tenure_status status = TENURE_OK;
+    tenure__with_context(mutator, stop_world, &status);
+    return status;
 }
 
 static void resume_world(tenure__mutator *mutator, void *unused)
 {
     (void)unused;
     tenure__world *world = mutator->world;
-    world->owner = 0;
+    tenure__release(mutator, TENURE__PARKED); /* the thread's other records; this one still is */
+    atomic_store_explicit(&world->owner, 0, memory_order_relaxed);
     tenure__world_resume(world);
     tenure__unlock_stop(world);
     tenure__reacquire(mutator);
@@ -331,7 +394,7 @@ static void resume_world(tenure__mutator *mutator, void *unused)
 void tenure_resume_world(tenure_thread *self)
 {
     tenure__mutator *mutator = tenure__mutator_of(self);
-    if (mutator->world->owner != mutator) tenure__misuse("tenure_resume_world", "only after tenure_stop_world");
+    if (!tenure__owns_stop(mutator)) tenure__misuse("tenure_resume_world", "only after tenure_stop_world");
     if (--mutator->world->owner_depth == 0) tenure__with_context(mutator, resume_world, 0);
 }
 
@@ -339,8 +402,9 @@ static void synchronize(tenure__mutator *mutator, void *unused)
 {
     (void)unused;
     tenure__release(mutator, TENURE__PARKED);
-    tenure__poison_all(mutator->world);
+    tenure__rcu_hurry_begin();
     urcu_qsbr_synchronize_rcu();
+    tenure__rcu_hurry_end();
     tenure__reacquire(mutator);
 }
 

@@ -204,7 +204,7 @@ static void zero_run(tenure__allocator *allocator, uintptr_t start, size_t bytes
 {
     for (size_t done = 0; done < bytes; done += ZERO_STEP) {
         memset((void *)(start + done), 0, bytes - done < ZERO_STEP ? bytes - done : ZERO_STEP);
-        if (allocator->mutator.world->owner != &allocator->mutator) tenure__safepoint(&allocator->mutator);
+        tenure__safepoint(&allocator->mutator);
     }
 }
 

@@ -111,7 +111,10 @@ static void *daemon_thread(void *arg)
         print_reports(heap);
         if (atomic_load_explicit(&heap->daemon_stops, memory_order_acquire)) return 0;
         /* Records of threads that are gone wait for a grace period: mutators that never stop announce quiescence. */
-        if (atomic_load_explicit(&heap->world.retired, memory_order_relaxed) != 0) tenure__poison_all(&heap->world);
+        if (atomic_load_explicit(&heap->world.retired, memory_order_relaxed) != 0) {
+            tenure__rcu_hurry_begin();
+            tenure__rcu_hurry_end();
+        }
         tenure__arena_populate(heap, atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed));
         return_memory(heap, &quiet_since);
         if (atomic_load_explicit(&heap->daemon_wake, memory_order_acquire) == seen)

@@ -47,6 +47,7 @@ static void pin_stack(tenure__worker *worker, tenure__mutator *mutator)
         return;
     }
     pin_words(worker, mutator->registers, TENURE__SAVED_REGISTERS);
+    if (mutator->went_back) pin_words(worker, mutator->entry_registers, TENURE__SAVED_REGISTERS);
     const struct tenure_stack *fiber = mutator->fiber;
     pin_range(worker, mutator->stack_pointer, fiber != 0 ? fiber->high : mutator->stack_base);
     if (fiber != 0) {

@@ -25,7 +25,7 @@ static bool lock_to_lead(const struct lead *lead)
     tenure__world *world = &lead->heap->world;
     for (unsigned spins = 0; pthread_mutex_trylock(&world->stop_lock) != 0; spins++) {
         if (collected(lead->heap) != lead->seen) return false;
-        if (spins >= LOCK_SPINS || !world->spinning_pays) {
+        if (spins >= LOCK_SPINS || !atomic_load_explicit(&world->spinning_pays, memory_order_relaxed)) {
             tenure__lock_stop(world);
             break;
         }
@@ -79,7 +79,7 @@ static void wait_for_daemon(tenure__mutator *mutator, void *arg)
 void tenure__collect_now(tenure__allocator *allocator, int generation, const char *reason)
 {
     tenure_heap *heap = allocator->mutator.record.heap;
-    if (heap->world.owner == &allocator->mutator) {
+    if (tenure__owns_stop(&allocator->mutator)) {
         struct lead lead = { heap, 0, generation, reason };
         tenure__with_context(&allocator->mutator, lead_in_own_stop, &lead);
     } else {
@@ -93,7 +93,7 @@ void tenure__collect_budget(tenure__allocator *allocator)
     tenure_heap *heap = allocator->mutator.record.heap;
     const uint64_t seen = collected(heap);
     const tenure__order order = heap->order;
-    if (heap->world.owner != &allocator->mutator && heap->options.lead == TENURE_LEAD_MUTATOR) {
+    if (!tenure__owns_stop(&allocator->mutator) && heap->options.lead == TENURE_LEAD_MUTATOR) {
         struct lead lead = { heap, seen, order.generation, order.reason };
         tenure__with_context(&allocator->mutator, lead_as_mutator, &lead);
     } else {
@@ -133,7 +133,7 @@ void tenure__allocation_pressure(tenure__allocator *allocator)
     const uint64_t round = count / heap->options.torture_alloc;
     const int generation = round % 16 == 0 ? 2 : round % 4 == 0 ? 1 : 0;
     struct lead lead = { heap, collected(heap), generation, "torture" };
-    if (heap->world.owner == &allocator->mutator || heap->options.lead == TENURE_LEAD_DAEMON)
+    if (tenure__owns_stop(&allocator->mutator) || heap->options.lead == TENURE_LEAD_DAEMON)
         tenure__collect_now(allocator, generation, "torture");
     else tenure__with_context(&allocator->mutator, lead_as_mutator, &lead);
 }

@@ -26,11 +26,11 @@ static void call_released(tenure__mutator *mutator, void *arg)
     tenure__reacquire(mutator);
 }
 
-static void with_stop_lock(tenure_heap *heap, void (*fn)(tenure_heap *, void *), void *arg)
+void tenure__with_stop_lock(tenure_heap *heap, void (*fn)(tenure_heap *, void *), void *arg)
 {
-    tenure__mutator *mutator = tenure__os_thread_self()->records;
+    tenure__mutator *mutator = tenure__os_thread_self()->records, *self = (tenure__mutator *)tenure_self(heap);
     tenure__world *world = &heap->world;
-    if (world->owner != 0 && world->owner == (tenure__mutator *)tenure_self(heap)) {
+    if (self != 0 && tenure__owns_stop(self)) {
         fn(heap, arg); /* it owns the lock */
         return;
     }
@@ -87,7 +87,7 @@ static void remove_range(tenure_heap *heap, void *arg)
 static tenure_status range_status(tenure_heap *heap, tenure__ranges *ranges, void *start, size_t bytes)
 {
     struct change change = { ranges, (uintptr_t)start, (uintptr_t)start + bytes, false };
-    with_stop_lock(heap, add_range, &change);
+    tenure__with_stop_lock(heap, add_range, &change);
     return change.done ? TENURE_OK : TENURE_ENOMEM;
 }
 
@@ -99,7 +99,7 @@ tenure_status tenure_root_add(tenure_heap *heap, void *slot)
 void tenure_root_remove(tenure_heap *heap, void *slot)
 {
     struct change change = { &heap->roots.slots, (uintptr_t)slot, 0, false };
-    with_stop_lock(heap, remove_range, &change);
+    tenure__with_stop_lock(heap, remove_range, &change);
     if (!change.done) tenure__misuse("tenure_root_remove", "only what tenure_root_add added");
 }
 
@@ -113,9 +113,9 @@ tenure_status tenure_root_range_add(tenure_heap *heap, void *start, size_t bytes
 void tenure_root_range_remove(tenure_heap *heap, void *start)
 {
     struct change change = { &heap->roots.precise, (uintptr_t)start, 0, false };
-    with_stop_lock(heap, remove_range, &change);
+    tenure__with_stop_lock(heap, remove_range, &change);
     change.ranges = &heap->roots.ambiguous;
-    if (!change.done) with_stop_lock(heap, remove_range, &change);
+    if (!change.done) tenure__with_stop_lock(heap, remove_range, &change);
     if (!change.done) tenure__misuse("tenure_root_range_remove", "only what tenure_root_range_add added");
 }
 
@@ -147,14 +147,14 @@ static void remove_callback(tenure_heap *heap, void *arg)
 tenure_status tenure_root_callback_add(tenure_heap *heap, tenure_root_fn *fn, void *arg)
 {
     struct callback_change change = { { fn, arg }, false };
-    with_stop_lock(heap, add_callback, &change);
+    tenure__with_stop_lock(heap, add_callback, &change);
     return change.done ? TENURE_OK : TENURE_ENOMEM;
 }
 
 void tenure_root_callback_remove(tenure_heap *heap, tenure_root_fn *fn, void *arg)
 {
     struct callback_change change = { { fn, arg }, false };
-    with_stop_lock(heap, remove_callback, &change);
+    tenure__with_stop_lock(heap, remove_callback, &change);
     if (!change.done) tenure__misuse("tenure_root_callback_remove", "only what tenure_root_callback_add added");
 }
 
@@ -205,7 +205,7 @@ tenure_status tenure_root_program(tenure_heap *heap)
         free(enumeration.found.items);
         return TENURE_ENOMEM;
     }
-    with_stop_lock(heap, replace_program, &enumeration);
+    tenure__with_stop_lock(heap, replace_program, &enumeration);
     free(enumeration.found.items);
     return TENURE_OK;
 }
@@ -292,7 +292,7 @@ tenure_handle *tenure_handle_new(tenure_thread *self, void *object)
     uintptr_t *scratch = &tenure__mutator_of(self)->scratch[0];
     *scratch = (uintptr_t)object;
     struct handle_change change = { 0, scratch };
-    with_stop_lock(self->heap, new_handle, &change);
+    tenure__with_stop_lock(self->heap, new_handle, &change);
     *scratch = 0;
     if (change.handle == 0) errno = ENOMEM;
     return change.handle;
@@ -305,11 +305,11 @@ void tenure_handle_set(tenure_thread *self, tenure_handle *handle, void *object)
     uintptr_t *scratch = &tenure__mutator_of(self)->scratch[0];
     *scratch = (uintptr_t)object;
     struct handle_change change = { handle, scratch };
-    with_stop_lock(self->heap, set_handle, &change);
+    tenure__with_stop_lock(self->heap, set_handle, &change);
     *scratch = 0;
 }
 
-void tenure_handle_free(tenure_handle *handle) { with_stop_lock(handle->heap, free_handle, handle); }
+void tenure_handle_free(tenure_handle *handle) { tenure__with_stop_lock(handle->heap, free_handle, handle); }
 
 /* --- pins --- */
 
@@ -354,7 +354,7 @@ tenure_status tenure_pin(tenure_thread *self, void *object)
     uintptr_t *scratch = &tenure__mutator_of(self)->scratch[TENURE__SCRATCH_IO];
     *scratch = (uintptr_t)object;
     struct pin_change change = { scratch, false };
-    with_stop_lock(self->heap, add_pin, &change);
+    tenure__with_stop_lock(self->heap, add_pin, &change);
     *scratch = 0;
     return change.done ? TENURE_OK : TENURE_ENOMEM;
 }
@@ -363,7 +363,7 @@ void tenure_unpin(tenure_thread *self, void *object)
 {
     uintptr_t address = (uintptr_t)object;
     struct pin_change change = { &address, false };
-    with_stop_lock(self->heap, remove_pin, &change);
+    tenure__with_stop_lock(self->heap, remove_pin, &change);
     if (!change.done) tenure__misuse("tenure_unpin", "only what is pinned");
 }
 
@@ -398,7 +398,7 @@ tenure_stack *tenure_stack_add(tenure_heap *heap, void *low, void *high, void *s
     stack->save_start = (uintptr_t)save_area;
     stack->save_end = stack->save_start + save_bytes;
     stack->switches = 1;
-    with_stop_lock(heap, add_stack, stack);
+    tenure__with_stop_lock(heap, add_stack, stack);
     return stack;
 }
 
@@ -406,15 +406,15 @@ void tenure_stack_remove(tenure_heap *heap, tenure_stack *stack)
 {
     if (atomic_load_explicit(&stack->runner, memory_order_relaxed) != 0)
         tenure__misuse("tenure_stack_remove", "not a stack that some thread runs on");
-    with_stop_lock(heap, remove_stack, stack);
+    tenure__with_stop_lock(heap, remove_stack, stack);
     free(stack);
 }
 
 /* Between here and the switch itself there is no safepoint, so a stop sees the thread on either stack; what is live on the
  * old one is above the stack pointer that the stub saved, and in the registers that it saved. */
-static void switch_stack(tenure__mutator *mutator, void *to)
+static void switch_stack(tenure__mutator *mutator, tenure_stack *next)
 {
-    tenure_stack *from = mutator->fiber, *next = to;
+    tenure_stack *from = mutator->fiber;
     if (from == 0) {
         mutator->own_stack_pointer = mutator->stack_pointer;
         memcpy(mutator->own_save, mutator->registers, sizeof mutator->own_save);
@@ -431,12 +431,13 @@ static void switch_stack(tenure__mutator *mutator, void *to)
     mutator->fiber = next;
 }
 
-void tenure_stack_switch(tenure_thread *self, tenure_stack *to_or_null)
+/* The stub tenure_stack_switch (threads/context_*.S) has saved the caller's context. */
+void tenure__stack_switch_saved(tenure_thread *self, tenure_stack *to_or_null);
+void tenure__stack_switch_saved(tenure_thread *self, tenure_stack *to_or_null)
 {
     tenure__mutator *mutator = tenure__mutator_of(self);
     if (mutator->depth != 0) tenure__misuse("tenure_stack_switch", "not inside a blocking or idle region");
-    if (mutator->fiber == to_or_null) return;
-    tenure__with_context(mutator, switch_stack, to_or_null);
+    if (mutator->fiber != to_or_null) switch_stack(mutator, to_or_null);
 }
 
 /* --- in a stop --- */

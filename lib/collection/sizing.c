@@ -222,21 +222,26 @@ void tenure__sizing_update(tenure_heap *heap, const tenure__event *event)
 
 /* --- thresholds --- */
 
-void tenure_thresholds_get(tenure_heap *heap, tenure_thresholds *out)
-{
-    tenure__lock_stop(&heap->world);
-    *out = heap->thresholds;
-    tenure__unlock_stop(&heap->world);
-}
+static void get_thresholds(tenure_heap *heap, void *out) { *(tenure_thresholds *)out = heap->thresholds; }
 
-void tenure_thresholds_set(tenure_heap *heap, const tenure_thresholds *thresholds)
+static void set_thresholds(tenure_heap *heap, void *arg)
 {
-    tenure__lock_stop(&heap->world);
+    const tenure_thresholds *thresholds = arg;
     heap->thresholds = *thresholds;
     heap->gen1_after = thresholds->gen1_after != 0 ? thresholds->gen1_after : GEN1_AFTER;
     const uint64_t fixed = fixed_budget(heap);
     if (fixed != 0) atomic_store_explicit(&heap->gen0_budget, limited(heap, fixed), memory_order_relaxed);
     set_gen2_trigger(heap);
     next_order(heap);
-    tenure__unlock_stop(&heap->world);
+}
+
+void tenure_thresholds_get(tenure_heap *heap, tenure_thresholds *out)
+{
+    tenure__with_stop_lock(heap, get_thresholds, out);
+}
+
+void tenure_thresholds_set(tenure_heap *heap, const tenure_thresholds *thresholds)
+{
+    tenure_thresholds copy = *thresholds;
+    tenure__with_stop_lock(heap, set_thresholds, &copy);
 }

@@ -681,7 +681,8 @@ void tenure__trace_drain(tenure__worker *worker)
             if (worker->scanned > INVITE_AFTER && worker->index == 0) {
                 worker->scanned = 0;
                 const uint64_t members = atomic_load_explicit(&gang->members, memory_order_relaxed);
-                const unsigned missing = heap->options.workers - (unsigned)__builtin_popcountll(members << 1);
+                const unsigned inside = (unsigned)__builtin_popcountll(members << 1); /* perhaps a pool thread more */
+                const unsigned missing = inside < heap->options.workers ? heap->options.workers - inside : 0;
                 if (missing != 0) tenure__gang_invite(gang, missing, false);
             }
             /* Somebody is there to take it, and nothing lies ready. */

@@ -105,26 +105,53 @@ tenure_status tenure_heap_create(tenure_heap **out, const tenure_options *option
     return TENURE_OK;
 }
 
-tenure_status tenure_heap_destroy(tenure_heap *heap)
+struct destruction {
+    tenure_heap *heap;
+    bool busy;
+};
+
+static void look_for_threads(tenure_heap *heap, void *arg)
 {
-    tenure__lock_stop(&heap->world);
-    const bool busy = !cds_list_empty(&heap->world.every);
-    tenure__unlock_stop(&heap->world);
-    if (busy) return TENURE_EBUSY;
+    ((struct destruction *)arg)->busy = !cds_list_empty(&heap->world.every);
+}
+
+/* Outside: it waits for threads and for a grace period, and the caller may be attached to another heap. */
+static void destroy(void *arg)
+{
+    struct destruction *destruction = arg;
+    tenure_heap *heap = destruction->heap;
     tenure__daemon_stop(heap);
     tenure__gang_stop(&heap->world.gang);
     tenure__world_destroy(&heap->world);
     tenure__roots_destroy(heap);
     free_parts(heap);
+}
+
+tenure_status tenure_heap_destroy(tenure_heap *heap)
+{
+    struct destruction destruction = { heap, false };
+    tenure__with_stop_lock(heap, look_for_threads, &destruction);
+    if (destruction.busy) return TENURE_EBUSY;
+    tenure__outside(destroy, &destruction);
     return TENURE_OK;
+}
+
+struct oom_change {
+    tenure_oom_fn *fn;
+    void *arg;
+};
+
+static void set_oom_handler(tenure_heap *heap, void *arg)
+{
+    const struct oom_change *change = arg;
+    heap->oom = change->fn;
+    heap->oom_arg = change->arg;
 }
 
 void tenure_oom_handler(tenure_heap *heap, tenure_oom_fn *fn, void *arg)
 {
-    tenure__lock_stop(&heap->world);
-    heap->oom = fn;
-    heap->oom_arg = arg;
-    tenure__unlock_stop(&heap->world);
+    struct oom_change change = { fn, arg };
+    tenure__with_stop_lock(heap, set_oom_handler, &change);
 }
 
 bool tenure_heap_contains(tenure_heap *heap, const void *p) { return tenure__in_arena(heap, (uintptr_t)p); }
