@@ -1,0 +1,166 @@
+/* Which collection comes when: thresholds, counts, growth, off-heap memory, and none while disabled. */
+#include "tests/support.h"
+#include <sched.h>
+#include <signal.h>
+
+typedef struct node {
+    struct node *next;
+    uint64_t value;
+} node;
+TENURE_TYPE(node_type, node, next);
+
+static tenure_heap *heap;
+static tenure_thread *self;
+static node *root;
+
+static void begin_with(const char *words)
+{
+    heap = precise_heap_with(words);
+    self = tenure_attach(heap);
+    cr_assert(eq(int, tenure_root_add(heap, &root), TENURE_OK));
+}
+static void begin(void) { begin_with("max_heap=256m,gen0=1m"); }
+static void end(void) { heap_end(heap, self); }
+
+TestSuite(sizing, .init = begin, .fini = end);
+
+static void garbage(size_t bytes)
+{
+    for (size_t done = 0; done < bytes; done += 1008) cr_assert(tenure_new_bytes(self, 1000) != NULL);
+}
+
+Test(sizing, each_generation_on_demand)
+{
+    for (int generation = 0; generation < 3; generation++) {
+        tenure_stats before = stats_of(heap), after;
+        collect(self, (tenure_generation)generation);
+        after = stats_of(heap);
+        for (int i = 0; i < 3; i++) cr_expect(eq(u64, after.collections[i] - before.collections[i], i == generation));
+    }
+    cr_expect(eq(int, tenure_collect(self, (tenure_generation)3), TENURE_EINVAL));
+    cr_expect(eq(int, tenure_collect(self, (tenure_generation)-1), TENURE_EINVAL));
+    cr_expect(eq(u64, stats_of(heap).all.total.count, 3));
+}
+
+Test(sizing, survivors_climb)
+{
+    root = tenure_new(self, node_type);
+    cr_expect(eq(int, generation_of(heap, root), 0));
+    collect(self, TENURE_GEN0);
+    cr_expect(eq(int, generation_of(heap, root), 1));
+    collect(self, TENURE_GEN0);
+    cr_expect(eq(int, generation_of(heap, root), 1));
+    collect(self, TENURE_GEN1);
+    cr_expect(eq(int, generation_of(heap, root), 2));
+    tenure_stats stats = stats_of(heap);
+    cr_expect(eq(u64, stats.gen1_bytes, 0));
+    cr_expect(eq(u64, stats.gen2_bytes, TENURE__BLOCK_BYTES));
+    cr_expect(eq(u64, stats.copied_objects, 2));
+}
+
+Test(sizing, thresholds_are_what_was_set)
+{
+    tenure_thresholds thresholds;
+    tenure_thresholds_get(heap, &thresholds);
+    cr_expect(eq(u64, thresholds.gen0_bytes, 1u << 20));
+    cr_expect(eq(u32, thresholds.gen1_after, 0));
+    cr_expect(eq(u32, thresholds.gen2_growth_percent, 0));
+    const tenure_thresholds wanted = { 2u << 20, 7, 33 };
+    tenure_thresholds_set(heap, &wanted);
+    tenure_thresholds_get(heap, &thresholds);
+    cr_expect(eq(u64, thresholds.gen0_bytes, 2u << 20));
+    cr_expect(eq(u32, thresholds.gen1_after, 7));
+    cr_expect(eq(u32, thresholds.gen2_growth_percent, 33));
+    cr_expect(eq(u64, stats_of(heap).gen0_budget_bytes, 2u << 20));
+    spend_budget(self);
+    cr_expect(eq(u64, stats_of(heap).gen0_budget_bytes, 2u << 20), "fixed, not adapted");
+}
+
+Test(sizing, gen1_after)
+{
+    const tenure_thresholds thresholds = { 1u << 20, 3, 0 };
+    tenure_thresholds_set(heap, &thresholds);
+    for (unsigned i = 0; i < 12; i++) spend_budget(self);
+    const tenure_stats stats = stats_of(heap);
+    cr_expect(eq(u64, stats.collections[0], 8));
+    cr_expect(eq(u64, stats.collections[1], 4));
+}
+
+/* Gen 2 is collected when it grew by the percentage; without growth it is left alone. */
+Test(sizing, gen2_growth)
+{
+    const tenure_thresholds thresholds = { 1u << 20, 1, 100 };
+    tenure_thresholds_set(heap, &thresholds);
+    garbage(30u << 20);
+    cr_expect(eq(u64, stats_of(heap).collections[2], 0));
+    for (unsigned i = 0; i < 600000; i++) {
+        node *first = tenure_new(self, node_type);
+        first->next = root;
+        root = first;
+    }
+    garbage(8u << 20);
+    for (unsigned i = 0; i < 100000000 && stats_of(heap).collections[2] == 0; i++) tenure_poll(self);
+    const uint64_t full = stats_of(heap).collections[2];
+    cr_expect(full >= 1 && full <= 12, "%zu full collections", (size_t)full);
+}
+
+Test(sizing, external_bytes_count)
+{
+    const uint64_t before = collections_of(heap);
+    for (unsigned i = 0; i < 200; i++) {
+        tenure_external_bytes(self, 1 << 20);
+        tenure_new(self, node_type);
+        garbage(TENURE__BLOCK_BYTES);
+    }
+    cr_expect(ge(u64, collections_of(heap) - before, 20), "6 MiB alone are 7 collections");
+    cr_expect(eq(u64, stats_of(heap).external_bytes, 200u << 20));
+    for (unsigned i = 0; i < 100000000 && stats_of(heap).collections[2] == 0; i++) tenure_poll(self);
+    cr_expect(ge(u64, stats_of(heap).collections[2], 1), "200 MiB that objects hold are growth of Gen 2");
+    tenure_external_bytes(self, -(200 << 20));
+    cr_expect(eq(u64, stats_of(heap).external_bytes, 0));
+}
+
+/* --- disabled --- */
+
+Test(sizing, nothing_is_collected_while_disabled)
+{
+    tenure_disable(heap);
+    tenure_disable(heap);
+    garbage(50u << 20);
+    cr_expect(eq(u64, collections_of(heap), 0));
+    cr_expect(eq(int, tenure_collect(self, TENURE_GEN2), TENURE_EBUSY));
+    tenure_enable(heap);
+    garbage(10u << 20);
+    cr_expect(eq(u64, collections_of(heap), 0), "counted");
+    tenure_enable(heap);
+    garbage(4u << 20);
+    cr_expect(ge(u64, collections_of(heap), 1));
+    cr_expect(eq(int, tenure_collect(self, TENURE_GEN2), TENURE_OK));
+}
+
+Test(sizing, disabled_collects_rather_than_fail)
+{
+    tenure_disable(heap);
+    garbage(1024u << 20);
+    cr_expect(ge(u64, collections_of(heap), 1));
+    cr_expect(le(u64, stats_of(heap).heap_bytes, 256u << 20));
+    tenure_enable(heap);
+}
+
+Test(sizing, enable_without_disable, .signal = SIGABRT)
+{
+    be_quiet();
+    tenure_enable(heap);
+}
+
+/* Adapted: the budget stays within what max_heap allows, and returns to one mutator's share. */
+Test(sizing, adapted_budget_has_bounds)
+{
+    heap_end(heap, self);
+    begin_with("max_heap=64m");
+    for (unsigned i = 0; i < 50; i++) {
+        spend_budget(self);
+        const uint64_t budget = stats_of(heap).gen0_budget_bytes;
+        cr_assert(budget >= 512u << 10 && budget <= 32u << 20);
+    }
+}
