@@ -1,0 +1,193 @@
+/* The verifier finds damage: each test breaks one thing in a sound heap. */
+#include "tests/support.h"
+#include <signal.h>
+
+typedef struct node {
+    struct node *next;
+    uint64_t value;
+} node;
+TENURE_TYPE(node_type, node, next);
+
+static tenure_heap *heap;
+static tenure_thread *self;
+static node *old, *young;
+static node **array;
+
+/* old is in Gen 2 and leads, remembered, to young in Gen 1; array is a large one in Gen 2. */
+static void begin(void)
+{
+    heap = precise_heap_with("max_heap=64m");
+    self = tenure_attach(heap);
+    cr_assert(eq(int, tenure_root_add(heap, &old), TENURE_OK));
+    cr_assert(eq(int, tenure_root_add(heap, &young), TENURE_OK));
+    cr_assert(eq(int, tenure_root_add(heap, &array), TENURE_OK));
+    old = tenure_new(self, node_type);
+    array = TENURE_NEW_REFS(self, node, 5000);
+    collect(self, TENURE_GEN2);
+    young = tenure_new(self, node_type);
+    TENURE_SET(self, old, next, young);
+    TENURE_SET_AT(self, array, 100, young);
+    collect(self, TENURE_GEN0);
+    cr_assert(eq(int, generation_of(heap, old), 2));
+    cr_assert(eq(int, generation_of(heap, young), 1));
+    cr_assert(is_remembered(old));
+    verify(self);
+    be_quiet();
+}
+
+TestSuite(verify, .init = begin);
+
+static void expect_damage(void) { cr_assert(eq(int, tenure_verify(self), TENURE_EINVAL)); }
+static void set_header(const void *object, uint64_t header) { tenure__header_store((uintptr_t)object, header); }
+static uint32_t block_of(const void *object) { return tenure__block_index(heap, (uintptr_t)object); }
+
+Test(verify, sound_heap_is_sound)
+{
+    for (unsigned i = 0; i < 1000; i++) tenure_new(self, node_type);
+    verify(self);
+    for (int generation = 0; generation < 3; generation++) {
+        collect(self, (tenure_generation)generation);
+        verify(self);
+    }
+}
+
+Test(verify, edge_that_is_not_remembered)
+{
+    set_header(old, header_of(old) & ~(uint64_t)TENURE__REMEMBERED);
+    expect_damage();
+}
+Test(verify, card_that_is_not_remembered)
+{
+    heap->cards[((uintptr_t)&array[100] - heap->base) >> TENURE__CARD_SHIFT] = 0;
+    expect_damage();
+}
+Test(verify, store_without_barrier_into_gen2)
+{
+    old->next = tenure_new(self, node_type);
+    expect_damage();
+}
+Test(verify, store_without_barrier_into_gen1)
+{
+    young->next = tenure_new(self, node_type);
+    expect_damage();
+}
+Test(verify, store_without_barrier_into_an_array)
+{
+    array[2000] = tenure_new(self, node_type);
+    expect_damage();
+}
+Test(verify, reference_to_nothing)
+{
+    old->next = (node *)((uintptr_t)old + 16 * 100);
+    expect_damage();
+}
+Test(verify, reference_into_an_object)
+{
+    young->next = (node *)((uintptr_t)array + 16);
+    expect_damage();
+}
+Test(verify, live_bit_is_missing)
+{
+    tenure__bits *live = tenure__bits_of(heap->live, block_of(young));
+    live[tenure__granule_of((uintptr_t)young) >> 6] = 0;
+    expect_damage();
+}
+Test(verify, end_bit_is_missing)
+{
+    tenure__bits *ends = tenure__bits_of(heap->ends, block_of(young));
+    memset((void *)ends, 0, TENURE__BITMAP_WORDS * sizeof *ends);
+    expect_damage();
+}
+Test(verify, mark_is_left)
+{
+    tenure__bit_set_owned(tenure__bits_of(heap->mark, block_of(old)), 5);
+    expect_damage();
+}
+Test(verify, forwarding_address_is_left)
+{
+    set_header(old, (uint64_t)(uintptr_t)young);
+    expect_damage();
+}
+Test(verify, no_such_type)
+{
+    set_header(old, header_of(old) | (uint64_t)TENURE__TYPE_MASK << TENURE__TYPE_SHIFT);
+    expect_damage();
+}
+Test(verify, size_beyond_the_block)
+{
+    set_header(old, header_of(old) | (uint64_t)TENURE__SIZE_MASK << TENURE__SIZE_SHIFT);
+    expect_damage();
+}
+Test(verify, flag_of_a_stop_is_left)
+{
+    set_header(young, header_of(young) | TENURE__STAYS);
+    expect_damage();
+}
+Test(verify, younger_than_its_block)
+{
+    set_header(old, tenure__header_with_generation(header_of(old), 1));
+    expect_damage();
+}
+Test(verify, gen0_object_that_is_armed)
+{
+    node *fresh = tenure_new(self, node_type);
+    set_header(fresh, header_of(fresh) | TENURE__UNLOGGED);
+    expect_damage();
+}
+Test(verify, gen0_block_cannot_be_walked)
+{
+    node *fresh = tenure_new(self, node_type);
+    set_header(fresh, header_of(fresh) & ~((uint64_t)TENURE__SIZE_MASK << TENURE__SIZE_SHIFT));
+    expect_damage();
+}
+Test(verify, kind_that_is_none)
+{
+    tenure__set_kind(heap, block_of(old), TENURE__KIND_LEAF);
+    expect_damage();
+}
+Test(verify, listed_in_the_wrong_generation)
+{
+    heap->gen1_blocks[0] = block_of(old);
+    expect_damage();
+}
+Test(verify, free_block_with_bits)
+{
+    for (uint32_t block = 0; block < heap->frontier; block++) {
+        if (tenure__kind_of(heap, block) != TENURE__KIND_FREE) continue;
+        tenure__bit_set_owned(tenure__bits_of(heap->live, block), 77);
+        expect_damage();
+        return;
+    }
+    cr_assert(false, "no free block");
+}
+Test(verify, tail_of_no_run)
+{
+    tenure__set_kind(heap, block_of(array), tenure__kind(2) | TENURE__KIND_TAIL);
+    expect_damage();
+}
+
+/* The option makes damage fatal at the next collection. */
+Test(verify, option_aborts, .signal = SIGABRT)
+{
+    heap->options.verify = TENURE_VERIFY_BEFORE;
+    young->next = tenure_new(self, node_type);
+    collect(self, TENURE_GEN0);
+}
+
+#ifndef NDEBUG
+/* A word that looks like an armed header, before something that is no object's start. */
+Test(verify, store_into_what_is_no_object, .signal = SIGABRT)
+{
+    char *bytes = tenure_new_bytes(self, 100);
+    memset(bytes, 0xff, 100);
+    tenure_store(self, bytes + 32, bytes + 32, NULL);
+}
+
+/* The stack keeps the unfinished object, so that it is promoted. */
+Test(verify, initialiser_that_collects, .signal = SIGABRT)
+{
+    tenure_thread *other = tenure_attach(heap_with("max_heap=64m"));
+    node *unfinished = TENURE_NEW(other, node_type, .value = (uint64_t)tenure_collect(other, TENURE_GEN0));
+    tenure_keep_alive(unfinished);
+}
+#endif
