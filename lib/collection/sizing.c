@@ -10,9 +10,9 @@ enum {
     LEVEL0 = (1 << 20) >> TENURE__BLOCK_SHIFT, /* level n is a budget of 2^n MiB */
     LEVEL_FIRST = 4,
     LEVEL_MAX = 6,
-    TRIAL = 8,       /* collections; so many at a hold's end are what a trial is compared with */
+    TRIAL = 16,      /* collections; so many at a hold's end are what a trial is compared with */
     HOLD_MIN = 16,
-    HOLD_FIRST = 32, /* a program's start is not its nature */
+    HOLD_FIRST = 64, /* a program's start is not its nature */
     SHORT_PAUSE_NS = 100000, /* nothing is gained by shorter ones */
     HOLD_MAX = 512,
     BUDGET_MIN = (512 << 10) >> TENURE__BLOCK_SHIFT,
@@ -70,7 +70,7 @@ void tenure__sizing_init(tenure_heap *heap)
     tenure__budget *budget = &heap->budget;
     budget->level_max = LEVEL_FIRST;
     while (budget->level_max < LEVEL_MAX && level_blocks(budget->level_max + 1) <= cache) budget->level_max++;
-    budget->hold = HOLD_FIRST;
+    budget->hold = HOLD_MIN;
     budget->up = true;
     budget->runners = 1;
     begin(budget, LEVEL_FIRST, HOLD_FIRST);
@@ -106,14 +106,15 @@ static void try_neighbour(tenure__budget *budget)
 }
 
 /* A trial is over: smaller is better while it costs about what the best larger one did (shorter pauses, better cached),
- * larger only if it pays. Where nothing improves the holds grow longer. */
+ * larger only if it pays. Where neither improves the holds grow longer. */
 static void judge_trial(tenure__budget *budget)
 {
     budget->trying = false;
     const double now = cost(budget);
-    const bool better = budget->up ? now < 0.75 * budget->held_cost : now < 1.15 * budget->reference_cost;
+    const bool better = budget->up ? now < 0.8 * budget->held_cost : now < 1.25 * budget->reference_cost;
     if (better) budget->up = !budget->up; /* the same direction again */
-    budget->hold = better ? HOLD_MIN : budget->hold < HOLD_MAX ? 2 * budget->hold : HOLD_MAX;
+    if (better) budget->hold = HOLD_MIN;
+    else if (budget->up && budget->hold < HOLD_MAX) budget->hold *= 2; /* neither direction was better */
     begin(budget, better ? budget->level : budget->held_level, budget->hold);
 }
 
@@ -129,12 +130,6 @@ static void adapt_budget(tenure_heap *heap, const tenure__event *event)
         budget->allocated_bytes += event->before_bytes[0];
     }
     budget->work_average_ns = (budget->work_average_ns * 7 + event->cpu_ns / event->workers) / 8;
-    if (budget->work_average_ns > heap->options.pause_target && budget->level > 0) {
-        budget->work_average_ns /= 2;
-        budget->trying = false;
-        begin(budget, budget->level - 1, HOLD_MIN);
-        return;
-    }
     const unsigned runners = event->threads_stopped + 1;
     if (runners >= 2 * budget->runners && budget->level < budget->level_max) { /* at the start, or threads were added */
         budget->runners = runners;
@@ -144,6 +139,8 @@ static void adapt_budget(tenure_heap *heap, const tenure__event *event)
     }
     if (budget->left-- > 1) return;
     if (budget->trying) judge_trial(budget);
+    else if (budget->work_average_ns > heap->options.pause_target && budget->level > 0)
+        begin(budget, budget->level - 1, budget->hold = HOLD_MIN);
     else try_neighbour(budget);
 }
 
@@ -172,13 +169,13 @@ static void adapt_gen1(tenure_heap *heap, const tenure__event *event)
         return;
     }
     heap->direct_promotions = 0;
-    const uint64_t before = event->before_bytes[1];
+    /* Bytes, not blocks: of a small Gen 1 much is room in open buffers. */
+    const uint64_t before = heap->gen1_copied_bytes;
+    heap->gen1_copied_bytes = 0;
     /* What is copied beyond a Gen 0 collection's usual share came from Gen 1. */
     const uint64_t from_gen0 = heap->gen0_copied_average;
     const uint64_t from_gen1 = event->copied_bytes > from_gen0 ? event->copied_bytes - from_gen0 : 0;
-    const uint64_t budget = (uint64_t)atomic_load_explicit(&heap->gen0_budget, memory_order_relaxed)
-                            << TENURE__BLOCK_SHIFT;
-    heap->gen1_after = before > budget / 32 && from_gen1 * 2 > before ? 1 : GEN1_AFTER;
+    heap->gen1_after = from_gen1 * 2 > before ? 1 : GEN1_AFTER;
 }
 
 static void next_order(tenure_heap *heap)
@@ -195,6 +192,7 @@ void tenure__sizing_update(tenure_heap *heap, const tenure__event *event)
     if (event->generation == 0) {
         heap->young_since++;
         heap->gen0_copied_average = (heap->gen0_copied_average * 7 + event->copied_bytes) / 8;
+        heap->gen1_copied_bytes += event->copied_bytes;
     } else {
         heap->young_since = 0;
     }

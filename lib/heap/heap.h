@@ -221,6 +221,7 @@ struct tenure_heap {
     tenure__budget budget;        /* stopped */
     uint32_t direct_promotions;   /* Gen 0+1 collections since Gen 1's survival was measured; stopped */
     uint64_t gen0_copied_average; /* bytes a Gen 0 collection; stopped */
+    uint64_t gen1_copied_bytes;   /* into Gen 1 since it was last collected; stopped */
     _Atomic int disabled;
     _Atomic int64_t external_bytes;
     int64_t external_at_full;     /* stopped */
