@@ -102,7 +102,6 @@ static bool commit(tenure_heap *heap, _Atomic uint32_t *committed, uint32_t want
         void *start = (void *)tenure__block_start(heap, from);
         const size_t bytes = (size_t)(to - from) << TENURE__BLOCK_SHIFT;
         if (mprotect(start, bytes, PROT_READ | PROT_WRITE) != 0) return false;
-        if (heap->options.huge_pages) madvise(start, bytes, MADV_HUGEPAGE);
         /* release: pairs with the acquires; blocks below are accessible. */
         if (atomic_compare_exchange_strong_explicit(committed, &from, to, memory_order_acq_rel, memory_order_acquire))
             return true;
@@ -263,8 +262,26 @@ static void populate(void *start, size_t bytes)
     for (size_t at = 0; at < bytes; at += 4096) __atomic_fetch_or((char *)start + at, 0, __ATOMIC_RELAXED);
 }
 
+/* Huge pages only here, where they are populated before anybody gets them: a fault of 2 MiB in a mutator would hold up a
+ * stop for milliseconds. */
+static void commit_huge(tenure_heap *heap)
+{
+    uint32_t from = atomic_load_explicit(&heap->committed, memory_order_acquire);
+    const uint32_t to = from + TENURE__COMMIT_BLOCKS;
+    if (to > heap->large_start || from - atomic_load_explicit(&heap->frontier, memory_order_relaxed) > TENURE__COMMIT_BLOCKS)
+        return;
+    void *start = (void *)tenure__block_start(heap, from);
+    const size_t bytes = (size_t)TENURE__COMMIT_BLOCKS << TENURE__BLOCK_SHIFT;
+    if (mprotect(start, bytes, PROT_READ | PROT_WRITE) != 0) return;
+    madvise(start, bytes, MADV_HUGEPAGE);
+    populate(start, bytes);
+    /* If somebody was faster they are in use already, which does no harm. release: as in commit. */
+    atomic_compare_exchange_strong_explicit(&heap->committed, &from, to, memory_order_acq_rel, memory_order_relaxed);
+}
+
 void tenure__arena_populate(tenure_heap *heap, uint32_t blocks)
 {
+    if (heap->options.huge_pages) commit_huge(heap);
     while (atomic_load_explicit(&heap->free_count, memory_order_relaxed) < blocks &&
            atomic_load_explicit(&heap->used_blocks, memory_order_relaxed) +
                    atomic_load_explicit(&heap->free_count, memory_order_relaxed) < heap->max_blocks) {
