@@ -96,6 +96,7 @@ void tenure__world_destroy(tenure__world *world)
     if (online) urcu_qsbr_thread_offline();
     tenure__rcu_hurry_begin();
     urcu_qsbr_barrier();
+    tenure__tsan_acquire(world);
     tenure__rcu_hurry_end();
     if (online) urcu_qsbr_thread_online();
     TENURE__MUST(pthread_mutex_destroy(&world->stop_lock));
@@ -171,7 +172,7 @@ static void register_record(tenure__mutator *saver, void *new_record)
     tenure__lock_stop(world);
     link_sibling(mutator);
     cds_list_add(&mutator->link, &world->active);
-    tenure__tsan_release(&world->every);
+    tenure__tsan_release(mutator);
     cds_list_add_rcu(&mutator->every_link, &world->every);
     tenure__unlock_stop(world);
     atomic_fetch_add_explicit(&world->attached, 1, memory_order_relaxed);
@@ -228,10 +229,12 @@ tenure_thread *tenure_attach(tenure_heap *heap)
 
 static void free_record(struct rcu_head *head)
 {
-    tenure__tsan_acquire(head);
     tenure__mutator *mutator = caa_container_of(head, tenure__mutator, retired);
-    atomic_fetch_sub_explicit(&mutator->world->retired, 1, memory_order_relaxed);
+    tenure__tsan_acquire(mutator);
+    tenure__world *world = mutator->world;
     free(mutator);
+    atomic_fetch_sub_explicit(&world->retired, 1, memory_order_relaxed);
+    tenure__tsan_release(world);
 }
 
 /* The record becomes blocked, hands over what it holds and is unlinked. */
@@ -253,7 +256,7 @@ static void detach_released(tenure__mutator *mutator, void *unused)
     atomic_fetch_sub_explicit(&world->attached, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&world->retired, 1, memory_order_relaxed);
     const bool rcu = world->rcu;
-    tenure__tsan_release(&mutator->retired);
+    tenure__tsan_release(mutator);
     urcu_qsbr_call_rcu(&mutator->retired, free_record); /* under the lock: the barrier in world_destroy comes after */
     tenure__unlock_stop(world);
     /* From here the heap may be destroyed: neither world nor mutator. */

@@ -291,9 +291,12 @@ void tenure__world_resume(tenure__world *world)
 static void poison_world(tenure__world *world)
 {
     tenure__mutator *mutator;
-    tenure__tsan_acquire(&world->every);
     cds_list_for_each_entry_rcu(mutator, &world->every, every_link)
+    {
+        tenure__tsan_acquire(mutator);
         __atomic_store_n(&mutator->record.limit, 0, __ATOMIC_SEQ_CST);
+        tenure__tsan_release(mutator);
+    }
 }
 
 /* Readers are the whole process's, so every world is poisoned; and until the grace period is over, for a thread may have

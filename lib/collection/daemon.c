@@ -30,6 +30,7 @@ void tenure__daemon_report(tenure_heap *heap, const tenure__event *event)
         if (report != 0) {
             cds_wfcq_node_init(&report->node);
             report->event = *event;
+            tenure__tsan_release(report);
             cds_wfcq_enqueue(&heap->events_head, &heap->events_tail, &report->node);
             poke = true;
         }

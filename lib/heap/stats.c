@@ -9,10 +9,13 @@ static uint64_t allocated_bytes(tenure_heap *heap)
 {
     uint64_t bytes = load(&heap->allocated_bytes);
     const enum tenure__rcu_section section = tenure__rcu_section_begin();
-    tenure__tsan_acquire(&heap->world.every);
     tenure__mutator *mutator;
     cds_list_for_each_entry_rcu(mutator, &heap->world.every, every_link)
+    {
+        tenure__tsan_acquire(mutator);
         bytes += load(&((tenure__allocator *)mutator)->allocated_bytes);
+        tenure__tsan_release(mutator);
+    }
     tenure__rcu_section_end(section);
     return bytes;
 }
