@@ -205,3 +205,34 @@ Test(overflow, nothing_left_for_callbacks)
     }
     tenure_root_callback_remove(heap, visit_table, NULL);
 }
+
+/* Custom objects on the Gen 2->1 list, of which most cannot be left to another thread for want of packets: they stay on
+ * the list all the same. */
+Test(overflow, remembered_custom_objects)
+{
+    enum { OWNERS = 60 };
+    heap_end(heap, self);
+    heap = precise_heap_with("max_heap=256m,gen0=1m,gen1_after=1,verify=before,after");
+    self = tenure_attach(heap);
+    static holder *owners[OWNERS];
+    cr_assert(eq(int, tenure_root_range_add(heap, owners, sizeof owners, TENURE_PRECISE), TENURE_OK));
+    for (unsigned i = 0; i < OWNERS; i++) {
+        owners[i] = tenure_new_flex(self, holder_type, 2);
+        owners[i]->count = 2;
+    }
+    collect(self, TENURE_GEN2);
+    for (unsigned round = 0; round < 20; round++) {
+        node *pinned = fresh(round);
+        cr_assert(eq(int, tenure_pin(self, pinned), TENURE_OK));
+        for (unsigned i = 0; i < OWNERS; i++) tenure_store(self, owners[i], &owners[i]->slots[0], pinned);
+        collect(self, TENURE_GEN0);
+        const uint32_t packets = packets_take_all(heap);
+        spend_budget(self); /* Gen 0+1, led by a thread that calls no trace function */
+        packets_give_all(heap, packets);
+        cr_assert(eq(int, generation_of(heap, pinned), 1));
+        tenure_unpin(self, pinned);
+        collect(self, TENURE_GEN1);
+        for (unsigned i = 0; i < 20000; i++) memset(tenure_new_bytes(self, 40), 0xee, 40);
+        for (unsigned i = 0; i < OWNERS; i++) expect_node(owners[i]->slots[0], round);
+    }
+}

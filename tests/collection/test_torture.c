@@ -205,7 +205,7 @@ static void compare(program *run, thing **table)
 
 /* --- the program --- */
 
-static unsigned steps_of_each = 2500;
+static unsigned steps_of_each = 10000;
 static _Atomic uint64_t seeds = 1;
 
 static void *work(tenure_thread *self, void *nothing)
