@@ -288,7 +288,7 @@ void *tenure__allocate_any(tenure_thread *self, uint64_t header, size_t bytes, s
     const bool large = bytes > TENURE__SMALL_MAX || align > 16;
     const size_t cell_bytes = (bytes + 8 + 15) & ~(size_t)15;
     if (allocator->mutator.depth != 0) tenure__misuse("an allocation", "not inside a blocking or idle region");
-    if (bytes > heap->options.max_heap) {
+    if (bytes > heap->options.max_heap) { /* nothing that is let go could help: the handler is not asked */
         errno = ENOMEM;
         return 0;
     }

@@ -92,6 +92,13 @@ static void return_memory(tenure_heap *heap, uint64_t *quiet_since)
     if (now - *quiet_since < heap->options.return_delay) return;
     *quiet_since = now;
     /* Kept: enough to reach the peak of the last period again. */
+    const uint64_t collected = atomic_load_explicit(&heap->collected, memory_order_relaxed);
+    if (collected == heap->returned_at) { /* nobody allocates: nothing needs to lie ready */
+        const uint32_t ready = atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed) / 2;
+        atomic_store_explicit(&heap->populate_blocks, ready > TENURE__COMMIT_BLOCKS ? ready : TENURE__COMMIT_BLOCKS,
+            memory_order_relaxed);
+    }
+    heap->returned_at = collected;
     const uint64_t peak = heap->used_peak_blocks;
     heap->used_peak_blocks = used;
     const uint64_t keep = (peak > used ? peak - used : 0) +

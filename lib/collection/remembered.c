@@ -295,10 +295,12 @@ static void process_object(tenure__worker *worker, uintptr_t entry)
     tenure_heap *heap = worker->heap;
     const uintptr_t object = entry & ~(uintptr_t)TENURE__ENTRY_TAG;
     const uint64_t header = atomic_load_explicit(tenure__header_of(object), memory_order_relaxed);
-    if (!is_root(heap, object, header) || deferred(worker, header, entry)) return;
-    arm(object, header);
+    if (!is_root(heap, object, header)) return;
+    /* The entry is off the list: whoever scans the object, now, later or because its block overflowed, remembers it anew. */
     if ((entry & TENURE__ENTRY_TAG) == TENURE__ENTRY_REMEMBERED)
         atomic_fetch_and_explicit(tenure__header_of(object), ~(uint64_t)TENURE__REMEMBERED, memory_order_relaxed);
+    if (deferred(worker, header, object | TENURE__ENTRY_LOGGED)) return;
+    arm(object, header);
     const bool edge = tenure__scan_old(worker, object, 0, UINTPTR_MAX);
     if (edge && tenure__final_generation(heap, tenure__block_index(heap, object)) == 2) remember_object(worker, object);
 }
@@ -333,8 +335,9 @@ static void process_cards(tenure__worker *worker, uintptr_t entry)
     if ((tenure__kind_of(heap, block) & TENURE__KIND_GENERATION) == 0) return;
     const uintptr_t object = tenure__run_object(heap, tenure__run_head(heap, block));
     const uint64_t header = tenure__header_load(object);
-    if (!is_root(heap, object, header) || deferred(worker, header, entry)) return;
+    if (!is_root(heap, object, header)) return;
     tenure__flags_clear(&heap->blocks[block], old ? TENURE__BLOCK_CARDS_OLD : TENURE__BLOCK_CARDS);
+    if (deferred(worker, header, entry)) return;
     const bool remembers = tenure__kind_generation(tenure__kind_of(heap, block)) == 2;
     const uintptr_t card_bytes = (uintptr_t)1 << TENURE__CARD_SHIFT;
     for (uintptr_t at = start; at < start + TENURE__BLOCK_BYTES; at += card_bytes) {

@@ -2,17 +2,27 @@
  * the first cell of the address's window (the slow path of allocation notes it). */
 #include "lib/heap/heap.h"
 
-/* The granules of a Gen 0 cell. In a stop its header may be a forwarding address already: then the copy tells, less the
- * granule that the move may have appended (Gen 0 objects that never moved have no stored hash). 0: nothing was allocated
- * here yet. */
-static unsigned cell_granules(uintptr_t object)
+/* Of a cell that has bits, also when its header is gone. */
+static unsigned granules_by_ends(tenure_heap *heap, uint32_t block, unsigned start)
 {
+    const tenure__bits *ends = tenure__bits_of(heap->ends, block);
+    unsigned end = start;
+    while (end < TENURE__GRANULES - 1 && !tenure__bit_get(ends, end)) end++;
+    return end - start + 1;
+}
+
+/* The granules of the cell of a Gen 0 block that begins there; 0: nothing was allocated here yet. In a stop its header may
+ * be a forwarding address already. Then the copy tells, less the granule that the move may have appended: but not of a
+ * resident, which may have had a stored hash before; it has bits. */
+static unsigned cell_granules(tenure_heap *heap, uint32_t block, unsigned at)
+{
+    const uintptr_t object = tenure__block_start(heap, block) + (uintptr_t)at * 16;
     /* acquire: pairs with the release of the worker that forwarded it; the copy's header is written. */
-    uint64_t header = atomic_load_explicit(tenure__header_of(object), memory_order_acquire);
+    const uint64_t header = atomic_load_explicit(tenure__header_of(object), memory_order_acquire);
     if (header == 0) return 0;
     if (header & TENURE__HEADER) return tenure__header_granules(header);
-    header = tenure__header_load((uintptr_t)header);
-    return tenure__header_payload_granules(header);
+    if (tenure__bit_get(tenure__bits_of(heap->live, block), at)) return granules_by_ends(heap, block, at);
+    return tenure__header_payload_granules(tenure__header_load((uintptr_t)header));
 }
 
 static bool is_filler(uintptr_t object)
@@ -39,7 +49,7 @@ static uintptr_t walk_to(tenure_heap *heap, uint32_t block, unsigned granule)
     }
     while (at <= granule && at < TENURE__GRANULES) {
         const uintptr_t object = start + (uintptr_t)at * 16;
-        const unsigned granules = cell_granules(object);
+        const unsigned granules = cell_granules(heap, block, at);
         if (granules == 0) return 0;
         if (granule < at + granules) return is_filler(object) ? 0 : object;
         at += granules;
@@ -53,15 +63,8 @@ static uintptr_t old_object_at(tenure_heap *heap, uint32_t block, unsigned granu
     if (start == 0) return 0;
     const uintptr_t object = tenure__block_start(heap, block) + (uintptr_t)start * 16;
     const uint64_t header = atomic_load_explicit(tenure__header_of(object), memory_order_acquire);
-    unsigned granules;
-    if (header & TENURE__HEADER) {
-        granules = tenure__header_granules(header);
-    } else { /* it moved in this stop; the ends tell its old size */
-        const tenure__bits *ends = tenure__bits_of(heap->ends, block);
-        unsigned end = start;
-        while (end < TENURE__GRANULES - 1 && !tenure__bit_get(ends, end)) end++;
-        granules = end - start + 1;
-    }
+    const unsigned granules =
+        header & TENURE__HEADER ? tenure__header_granules(header) : granules_by_ends(heap, block, start);
     return granule < start + granules ? object : 0;
 }
 

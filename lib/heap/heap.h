@@ -263,6 +263,7 @@ struct tenure_heap {
     _Atomic uint32_t populate_blocks; /* free blocks that the daemon keeps ready */
     _Atomic uint32_t fresh_taken;     /* blocks that were taken without having been populated */
     uint64_t used_peak_blocks;       /* since memory was last given back; daemon only */
+    uint64_t returned_at;            /* collections completed then; daemon only */
     _Atomic uint32_t daemon_wake;    /* futex: changes with every request */
     _Atomic bool daemon_stops;
     _Atomic uint32_t wanted[3];      /* tickets: collections asked for, by generation */

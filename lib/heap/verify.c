@@ -106,6 +106,8 @@ static void check_item(verification *check, const tenure__item *item, uintptr_t 
         }
         const uintptr_t target = tenure__find_object(check->heap, *(uintptr_t *)slot);
         if (target != 0) check_edge(check, slot, target);
+        else if (tenure__in_arena(check->heap, *(uintptr_t *)slot))
+            fault(check, "interior field at +%lu holds %#lx, where no object is", slot - check->object, *(uintptr_t *)slot);
     }
 }
 
