@@ -77,7 +77,7 @@ Test(stop_world, nobody_else_progresses)
     pthread_t threads[KINDS];
     for (uintptr_t i = 0; i < KINDS; i++) threads[i] = start_thread(go_on, (void *)i);
     tenure_thread *self = tenure_attach(heap);
-    for (unsigned round = 0; round < 20; round++) {
+    for (unsigned round = 0; round < 8; round++) {
         unsigned long before[KINDS];
         await_progress(self);
         cr_assert(eq(int, tenure_stop_world(self), TENURE_OK));

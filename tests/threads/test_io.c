@@ -1,0 +1,181 @@
+/* The wrappers of blocking calls: results and errno are the system's, buffers in the heap stay where they are, and
+ * stops go on meanwhile. */
+#include "tests/threads/threads.h"
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/wait.h>
+
+static tenure_heap *heap;
+static tenure_thread *self;
+static collector always;
+static int ends[2];
+
+/* Every call here comes back through the end of an idle region while stops go on. */
+static void begin(void)
+{
+    heap = heap_with("max_heap=128m,torture=alloc:1000000000");
+    collector_start(&always, heap);
+    self = tenure_attach(heap);
+    cr_assert(eq(int, socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0));
+}
+static void end(void)
+{
+    tenure_enter_blocking(self);
+    collector_stop(&always);
+    tenure_leave_blocking(self);
+    heap_end(heap, self);
+}
+
+TestSuite(io, .init = begin, .fini = end);
+
+enum { ROUNDS_OF_IO = 200, BYTES = 500 };
+
+static char *fresh_bytes(char fill)
+{
+    char *bytes = tenure_new_bytes(self, BYTES);
+    REQUIRE(bytes != NULL);
+    return memset(bytes, fill, BYTES);
+}
+static void expect_bytes(const char *bytes, char fill)
+{
+    for (unsigned i = 0; i < BYTES; i++) REQUIRE(bytes[i] == fill);
+}
+
+Test(io, read_and_write)
+{
+    for (unsigned i = 0; i < ROUNDS_OF_IO; i++) {
+        const char fill = (char)(i % 100);
+        cr_assert(eq(int, (int)tenure_write(self, ends[0], fresh_bytes(fill), BYTES), BYTES));
+        char *into = fresh_bytes(120);
+        cr_assert(eq(int, (int)tenure_read(self, ends[1], into, BYTES), BYTES));
+        expect_bytes(into, fill);
+        litter(self);
+        expect_bytes(into, fill);
+    }
+}
+
+Test(io, send_and_recv)
+{
+    for (unsigned i = 0; i < ROUNDS_OF_IO; i++) {
+        cr_assert(eq(int, (int)tenure_send(self, ends[0], fresh_bytes(3), BYTES, 0), BYTES));
+        char *into = fresh_bytes(120);
+        cr_assert(eq(int, (int)tenure_recv(self, ends[1], into, BYTES, MSG_WAITALL), BYTES));
+        expect_bytes(into, 3);
+    }
+}
+
+Test(io, vectors)
+{
+    for (unsigned i = 0; i < ROUNDS_OF_IO; i++) {
+        const struct iovec out[] = { { fresh_bytes(1), BYTES }, { fresh_bytes(2), BYTES } };
+        cr_assert(eq(int, (int)tenure_writev(self, ends[0], out, 2), 2 * BYTES));
+        const struct iovec in[] = { { fresh_bytes(8), BYTES }, { fresh_bytes(9), BYTES } };
+        cr_assert(eq(int, (int)tenure_readv(self, ends[1], in, 2), 2 * BYTES));
+        expect_bytes(in[0].iov_base, 1);
+        expect_bytes(in[1].iov_base, 2);
+    }
+}
+
+#define FAILS(call, error)                   \
+    do {                                     \
+        errno = 0;                           \
+        cr_assert(eq(int, (int)(call), -1)); \
+        cr_assert(eq(int, errno, (error)));  \
+    } while (0)
+
+Test(io, errno_is_the_calls)
+{
+    char byte;
+    const struct iovec vector = { &byte, 1 };
+    struct sockaddr_in address = { .sin_family = AF_INET };
+    struct epoll_event event;
+    const struct timespec never = { -1, 0 };
+    int status;
+    for (unsigned i = 0; i < ROUNDS_OF_IO; i++) {
+        FAILS(tenure_read(self, -1, &byte, 1), EBADF);
+        FAILS(tenure_write(self, -1, &byte, 1), EBADF);
+        FAILS(tenure_readv(self, -1, &vector, 1), EBADF);
+        FAILS(tenure_writev(self, -1, &vector, 1), EBADF);
+        FAILS(tenure_accept(self, -1, NULL, NULL), EBADF);
+        FAILS(tenure_connect(self, -1, (const struct sockaddr *)&address, sizeof address), EBADF);
+        FAILS(tenure_recv(self, ends[0], &byte, 1, MSG_DONTWAIT), EAGAIN);
+        FAILS(tenure_send(self, -1, &byte, 1, 0), EBADF);
+        FAILS(tenure_epoll_wait(self, -1, &event, 1, 0), EBADF);
+        FAILS(tenure_nanosleep(self, &never, NULL), EINVAL);
+        FAILS(tenure_waitpid(self, -1, &status, WNOHANG), ECHILD);
+        errno = ENOTTY;
+        struct pollfd nothing = { .fd = ends[0], .events = POLLIN };
+        cr_assert(eq(int, tenure_poll_fds(self, &nothing, 1, 0), 0));
+        cr_assert(eq(int, errno, ENOTTY), "untouched by what succeeds");
+    }
+}
+
+Test(io, sockets)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } }, peer;
+    socklen_t length = sizeof address;
+    const int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert(eq(int, bind(listener, (const struct sockaddr *)&address, length), 0));
+    cr_assert(eq(int, getsockname(listener, (struct sockaddr *)&address, &length), 0));
+    cr_assert(eq(int, listen(listener, 1), 0));
+    cr_assert(eq(int, tenure_connect(self, client, (const struct sockaddr *)&address, length), 0));
+    length = sizeof peer;
+    const int server = tenure_accept(self, listener, (struct sockaddr *)&peer, &length);
+    cr_assert(ge(int, server, 0));
+    cr_assert(eq(int, (int)tenure_send(self, client, "abc", 3, 0), 3));
+    const int epoll = epoll_create1(0);
+    struct epoll_event event = { .events = EPOLLIN, .data = { .u32 = 77 } };
+    cr_assert(eq(int, epoll_ctl(epoll, EPOLL_CTL_ADD, server, &event), 0));
+    memset(&event, 0, sizeof event);
+    cr_assert(eq(int, tenure_epoll_wait(self, epoll, &event, 1, -1), 1));
+    cr_assert(eq(u32, event.data.u32, 77));
+    struct pollfd ready = { .fd = server, .events = POLLIN };
+    cr_assert(eq(int, tenure_poll_fds(self, &ready, 1, -1), 1));
+    cr_assert(eq(int, ready.revents, POLLIN));
+}
+
+static void *give_back(void *arg) { return arg; }
+
+Test(io, join_and_waitpid)
+{
+    void *result = NULL;
+    cr_assert(eq(int, tenure_join(self, start_thread(give_back, &heap), &result), 0));
+    cr_assert(eq(ptr, result, (void *)&heap));
+    const pid_t child = fork();
+    if (child == 0) _exit(7);
+    int status = 0;
+    cr_assert(eq(int, tenure_waitpid(self, child, &status, 0), child));
+    cr_assert(eq(int, WEXITSTATUS(status), 7));
+    const struct timespec brief = { 0, 1000 };
+    cr_assert(eq(int, tenure_nanosleep(self, &brief, NULL), 0));
+}
+
+/* A precise heap whose objects all move: the buffer is pinned by the call alone. */
+static tenure_heap *precise;
+static flag reading;
+
+static void *read_precise(void *arg)
+{
+    (void)arg;
+    tenure_thread *reader = tenure_attach(precise);
+    char *into = tenure_new_bytes(reader, BYTES);
+    TENURE_FRAME(reader, into);
+    atomic_store(&reading, 1);
+    REQUIRE(tenure_read(reader, ends[1], into, BYTES) == BYTES);
+    expect_bytes(into, 5);
+    tenure_detach(reader);
+    return NULL;
+}
+
+Test(io, buffers_of_precise_heaps)
+{
+    precise = precise_heap_with("max_heap=128m,torture=evacuate,torture=alloc:1000000000");
+    pthread_t thread = start_thread(read_precise, NULL);
+    tenure_thread *mine = tenure_attach(precise);
+    await_polling(mine, &reading, 1);
+    char *bytes = fresh_bytes(5);
+    for (unsigned i = 0; i < 3; i++) collect_and_litter(mine);
+    cr_assert(eq(int, (int)tenure_write(mine, ends[0], bytes, BYTES), BYTES));
+    join_blocked(mine, thread);
+    heap_end(precise, mine);
+}
