@@ -12,9 +12,6 @@ void tenure__host_detached(tenure__mutator *mutator);
 uintptr_t tenure__host_limit(tenure__mutator *mutator);
 /* A poll found the limit poisoned and no stop pending (torture). Owner, running; may collect. */
 void tenure__host_polled(tenure__mutator *mutator);
-/* Before a mutator first comes back from a stop or a region: nothing yet to do but RCU; see safepoint.c. */
 tenure__world *tenure__host_world(struct tenure_heap *heap);
-/* Whether that heap is precise: then the thread's stack is of no interest. */
-bool tenure__host_precise(struct tenure_heap *heap);
 
 #endif

@@ -290,12 +290,6 @@ static void clear_copy_bits(tenure_heap *heap, uintptr_t copy, unsigned granules
     if (heap->marking) clear_bit_owned(tenure__bits_of(heap->mark, block), granule);
 }
 
-/* Payload words, relaxed where others may read them; sizes are multiples of 16 less 8. */
-static inline void copy_payload(uintptr_t to, uintptr_t from, size_t bytes)
-{
-    memcpy((void *)to, (const void *)from, bytes);
-}
-
 static uint64_t identity_of(uintptr_t object)
 {
     uint64_t hash = object * 0x9e3779b97f4a7c15u;
@@ -335,7 +329,7 @@ static uintptr_t move(tenure__worker *worker, uintptr_t object, uint32_t block)
         return stay(worker, object, block);
     }
     const uintptr_t copy = top + 8;
-    copy_payload(copy, object, (size_t)granules * 16 - 8);
+    memcpy((void *)copy, (const void *)object, (size_t)granules * 16 - 8);
     uint64_t copy_header = tenure__header_with_generation(header, heap->target) | TENURE__UNLOGGED;
     copy_header &= ~(uint64_t)TENURE__REMEMBERED;
     if (append_hash) {

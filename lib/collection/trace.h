@@ -45,9 +45,6 @@ void tenure__pin_object(tenure__worker *worker, uintptr_t object, bool live);
 /* The same for whatever an ambiguous word may point to. */
 void tenure__pin_word(tenure__worker *worker, uintptr_t word, bool live);
 
-/* Scans the words of an ambiguous object's payload. */
-typedef void tenure__word_fn(tenure__worker *worker, uintptr_t word);
-
 /* After a work list or a log overflowed: scans what is alive in the blocks that say RESCAN. One worker, may_trace. */
 void tenure__trace_rescan(tenure__worker *worker);
 

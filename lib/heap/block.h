@@ -61,7 +61,6 @@ typedef struct tenure__block {
     uint32_t large_offset;         /* head: of the payload from the block's start */
     uint8_t sparse;                /* in stops: what stays here becomes (or remains) Gen 1, and the block is nursery again */
     uint8_t returned;              /* memory was given back since it was last used */
-    uint16_t spare;
 } tenure__block;
 
 /* Bits of one block in a bitmap. Words are accessed relaxed: whoever owns the block writes them, or all workers by atomic

@@ -155,5 +155,3 @@ void tenure_oom_handler(tenure_heap *heap, tenure_oom_fn *fn, void *arg)
 }
 
 bool tenure_heap_contains(tenure_heap *heap, const void *p) { return tenure__in_arena(heap, (uintptr_t)p); }
-
-bool tenure__host_precise(struct tenure_heap *heap) { return heap->options.roots == TENURE_ROOTS_PRECISE; }
