@@ -1,0 +1,156 @@
+/* Fibers: what only a suspended fiber's stack or registers hold survives; fibers run on any attached thread. */
+#include "tests/threads/threads.h"
+#include <errno.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#if defined(__SANITIZE_THREAD__)
+#define NO_FIBERS true /* ThreadSanitizer wants to be told of every switch */
+#else
+#define NO_FIBERS false
+#endif
+
+enum { STACK_BYTES = 256 * 1024, FIBERS = 8 };
+
+typedef struct fiber {
+    ucontext_t context, *back;
+    tenure_stack *stack;
+    tenure_thread *self; /* of the thread that runs it */
+    char *memory;
+    uint64_t key;
+    unsigned steps;
+    bool ended;
+} fiber;
+
+static tenure_heap *heap;
+static fiber fibers[FIBERS];
+
+static void suspend(fiber *mine)
+{
+    tenure_stack_switch(mine->self, NULL);
+    swapcontext(&mine->context, mine->back);
+}
+
+/* Anything kept across suspend lives on this stack or in the context that swapcontext saved. */
+static void run_fiber(unsigned index)
+{
+    fiber *mine = &fibers[index];
+    node *first = make_chain(mine->self, 30, mine->key), *second = make_chain(mine->self, 30, mine->key + 100);
+    for (unsigned i = 0; i < mine->steps; i++) {
+        suspend(mine);
+        check_chain(first, 30, mine->key);
+        check_chain(second, 30, mine->key + 100);
+        first = make_chain(mine->self, 30, mine->key);
+        tenure_poll(mine->self);
+    }
+    mine->ended = true;
+    suspend(mine);
+}
+
+static void fiber_start(unsigned index, unsigned steps)
+{
+    fiber *each = &fibers[index];
+    each->memory = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(each->memory != MAP_FAILED);
+    each->stack =
+        tenure_stack_add(heap, each->memory, each->memory + STACK_BYTES, &each->context, sizeof each->context);
+    REQUIRE(each->stack != NULL);
+    each->key = 1000 * index;
+    each->steps = steps;
+    REQUIRE(getcontext(&each->context) == 0);
+    each->context.uc_stack = (stack_t) { .ss_sp = each->memory, .ss_size = STACK_BYTES };
+    makecontext(&each->context, (void (*)(void))run_fiber, 1, index);
+}
+
+static void resume(tenure_thread *self, fiber *each)
+{
+    ucontext_t here;
+    each->self = self;
+    each->back = &here;
+    tenure_stack_switch(self, each->stack);
+    swapcontext(&here, &each->context);
+}
+
+static void fiber_end(fiber *each)
+{
+    tenure_stack_remove(heap, each->stack);
+    REQUIRE(munmap(each->memory, STACK_BYTES) == 0);
+}
+
+static void begin(void) { heap = heap_with("max_heap=128m,verify=after,torture=alloc:1000000000"); }
+static void end(void) { cr_expect(eq(int, tenure_heap_destroy(heap), TENURE_OK)); }
+
+TestSuite(fibers, .init = begin, .fini = end, .disabled = NO_FIBERS);
+
+Test(fibers, suspended_stacks_keep_what_they_hold)
+{
+    tenure_thread *self = tenure_attach(heap);
+    for (unsigned i = 0; i < FIBERS; i++) fiber_start(i, 6);
+    for (unsigned step = 0; step < 7; step++) {
+        for (unsigned i = 0; i < FIBERS; i++) resume(self, &fibers[i]);
+        clobber_stack();
+        collect_and_litter(self);
+        for (unsigned i = 0; i < 3; i++) collect(self, TENURE_GEN0);
+    }
+    for (unsigned i = 0; i < FIBERS; i++) {
+        cr_assert(fibers[i].ended);
+        fiber_end(&fibers[i]);
+        collect_and_litter(self);
+    }
+    tenure_detach(self);
+}
+
+/* Each thread takes whichever fiber is free. */
+static atomic_bool taken[FIBERS];
+static atomic_uint ended;
+
+static void *run_any(void *arg)
+{
+    uint64_t seed = (uintptr_t)arg;
+    tenure_thread *self = tenure_attach(heap);
+    node *volatile kept = make_chain(self, 20, 7);
+    while (atomic_load(&ended) < FIBERS) {
+        const unsigned i = (unsigned)(next_random(&seed) % FIBERS);
+        tenure_poll(self);
+        if (atomic_exchange(&taken[i], true)) continue;
+        if (!fibers[i].ended) {
+            resume(self, &fibers[i]);
+            if (fibers[i].ended) atomic_fetch_add(&ended, 1);
+        }
+        atomic_store(&taken[i], false);
+        check_chain(kept, 20, 7);
+        make_chain(self, 100, 3);
+    }
+    tenure_detach(self);
+    return NULL;
+}
+
+Test(fibers, migrate_between_threads_while_stops_go_on)
+{
+    collector always;
+    pthread_t threads[3];
+    collector_start(&always, heap);
+    for (unsigned i = 0; i < FIBERS; i++) fiber_start(i, (unsigned)ROUNDS(100));
+    for (uintptr_t i = 0; i < 3; i++) threads[i] = start_thread(run_any, (void *)i);
+    for (unsigned i = 0; i < 3; i++) join_thread(threads[i]);
+    collector_stop(&always);
+    for (unsigned i = 0; i < FIBERS; i++) fiber_end(&fibers[i]);
+}
+
+Test(fibers, what_is_no_stack)
+{
+    char area[64];
+    errno = 0;
+    cr_assert(eq(ptr, tenure_stack_add(heap, area, area, NULL, 0), NULL));
+    cr_assert(eq(int, errno, EINVAL));
+    cr_assert(eq(ptr, tenure_stack_add(heap, area, area + 64, NULL, 8), NULL));
+}
+
+Test(fibers, removing_the_one_that_runs, .signal = SIGABRT)
+{
+    be_quiet();
+    tenure_thread *self = tenure_attach(heap);
+    fiber_start(0, 1);
+    tenure_stack_switch(self, fibers[0].stack);
+    tenure_stack_remove(heap, fibers[0].stack);
+}
