@@ -12,6 +12,7 @@ void tenure__host_detached(tenure__mutator *mutator);
 uintptr_t tenure__host_limit(tenure__mutator *mutator);
 /* A poll found the limit poisoned and no stop pending (torture). Owner, running; may collect. */
 void tenure__host_polled(tenure__mutator *mutator);
+/* The world inside a heap, which threads/ does not look into. */
 tenure__world *tenure__host_world(struct tenure_heap *heap);
 
 #endif
