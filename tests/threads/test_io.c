@@ -154,17 +154,21 @@ Test(io, join_and_waitpid)
 static tenure_heap *precise;
 static flag reading;
 
-static void *read_precise(void *arg)
+static void read_into_frame(tenure_thread *reader)
 {
-    (void)arg;
-    tenure_thread *reader = tenure_attach(precise);
     char *into = tenure_new_bytes(reader, BYTES);
     TENURE_FRAME(reader, into);
     atomic_store(&reading, 1);
     REQUIRE(tenure_read(reader, ends[1], into, BYTES) == BYTES);
     expect_bytes(into, 5);
+}
+
+static void *read_precise(void *arg)
+{
+    tenure_thread *reader = tenure_attach(precise);
+    read_into_frame(reader);
     tenure_detach(reader);
-    return NULL;
+    return arg;
 }
 
 Test(io, buffers_of_precise_heaps)

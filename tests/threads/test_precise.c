@@ -87,31 +87,36 @@ Test(precise, several_threads)
 
 /* Inside a region what the frames name neither dies nor moves. */
 static flag inside, go;
-static void *block_with_frame(void *idle)
+/* The frame ends before its thread detaches. */
+static void block_with_frame(tenure_thread *self, bool idle)
 {
-    tenure_thread *self = tenure_attach(heap);
     tree *kept = build(self, 2, 1);
     TENURE_FRAME(self, kept);
     tree *const place = kept;
-    if (idle != NULL)
+    if (idle)
         tenure_enter_idle(self);
     else
         tenure_enter_blocking(self);
     atomic_store(&inside, 1);
     await(&go, 1);
     REQUIRE(place == kept && place->value == 1);
-    if (idle != NULL)
+    if (idle)
         tenure_leave_idle(self);
     else
         tenure_leave_blocking(self);
     REQUIRE(place == kept);
     check(kept, 2, 1);
+}
+static void *block(void *idle)
+{
+    tenure_thread *self = tenure_attach(heap);
+    block_with_frame(self, idle != NULL);
     tenure_detach(self);
     return NULL;
 }
 static void region_keeps_frames(void *idle)
 {
-    pthread_t thread = start_thread(block_with_frame, idle);
+    pthread_t thread = start_thread(block, idle);
     await(&inside, 1);
     tenure_thread *self = tenure_attach(heap);
     for (unsigned i = 0; i < 9; i++) collect(self, (tenure_generation)(i % 3));

@@ -82,6 +82,7 @@ static void *read_published(void *arg)
     while (!atomic_load(&stop)) {
         entry *seen = atomic_load(&published);
         for (unsigned i = 0; i < 50; i++) REQUIRE(atomic_load(&seen->valid) == 1);
+        tenure__tsan_release(&published);
         tenure_poll(self);
     }
     tenure_detach(self);
@@ -105,6 +106,7 @@ Test(rcu, readers_need_no_read_side_calls)
     for (int i = ROUNDS(300); i > 0; i--) {
         entry *old = atomic_exchange(&published, fresh_entry());
         tenure_synchronize_rcu(self);
+        tenure__tsan_acquire(&published); /* ThreadSanitizer does not see grace periods */
         invalidate(old);
         if (i % 16 == 0) collect(self, TENURE_GEN0);
     }
