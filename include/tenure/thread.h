@@ -25,7 +25,8 @@ struct tenure_thread {
  * An exiting thread is detached by its TLS destructor. */
 TENURE_API tenure_thread *tenure_attach(tenure_heap *heap);
 
-/* Undoes one tenure_attach; the last one detaches: self is invalid then. May block. */
+/* Undoes one tenure_attach; the last one detaches: self is invalid then, and every TENURE_FRAME must have ended. What the
+ * thread's function returned is no root any more. May block. */
 TENURE_API void tenure_detach(tenure_thread *self);
 
 /* For callbacks of a library: attaches if need be, comes back in even from inside a blocking region. Nests. tenure_leave

@@ -67,7 +67,8 @@ size_t tenure_size_of(const void *object)
 /* A new object of the same type with room for count elements and the old one's contents. */
 static void *copy_of(tenure_thread *self, const void *object, size_t count)
 {
-    uintptr_t *scratch = &tenure__mutator_of(self)->scratch[0];
+    /* Not scratch[0]: the handler of tenure_oom_handler may set handles, which use that. */
+    uintptr_t *scratch = &tenure__mutator_of(self)->scratch[1];
     *scratch = (uintptr_t)object;
     void *copy = tenure_alloc(self, tenure_type_of(object), count);
     const uintptr_t original = *scratch;

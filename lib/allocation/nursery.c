@@ -141,7 +141,7 @@ static uint32_t take_gen0_block(tenure__allocator *allocator, uint8_t sort_kind)
 
 typedef enum supply { SUPPLIED, BUDGET_SPENT, NO_MEMORY } supply;
 
-static supply refill(tenure__allocator *allocator)
+static supply refill(tenure__allocator *allocator, size_t cell_bytes)
 {
     tenure_heap *heap = allocator->mutator.record.heap;
     /* A call that may collect is a quiescent state also when it does not. */
@@ -151,7 +151,9 @@ static supply refill(tenure__allocator *allocator)
         tenure__header_store(allocator->mutator.record.top + 8,
             tenure__filler_header((unsigned)((allocator->chunk_end - allocator->mutator.record.top) >> 4)));
     if (!within_budget(heap, 1)) return BUDGET_SPENT;
-    if (chunk_from_holes(allocator)) {
+    /* An object that need not fit into every hole goes to a fresh block: looking for a hole that is long enough could spend
+     * the whole budget, and after the collection the holes are the same again. */
+    if (cell_bytes <= HOLE_MIN_GRANULES * 16 && chunk_from_holes(allocator)) {
         if (open != 0 && open != allocator->chunk_block)
             tenure__flags_clear(&heap->blocks[open - 1], TENURE__BLOCK_OPEN);
         return SUPPLIED;
@@ -267,9 +269,8 @@ static supply try_small(tenure__allocator *allocator, uint64_t header, size_t ce
         *out = (void *)(top + 8);
         return SUPPLIED;
     }
-    /* Holes are at least HOLE_MIN_GRANULES long, but the object may be longer: then on to the next chunk. */
-    while (self->top + cell_bytes > allocator->chunk_end) {
-        const supply got = refill(allocator);
+    if (self->top + cell_bytes > allocator->chunk_end) {
+        const supply got = refill(allocator, cell_bytes);
         if (got != SUPPLIED) return got;
     }
     if (self->top + cell_bytes > allocator->window_end) open_window(allocator, cell_bytes);

@@ -50,9 +50,10 @@ static void lead_as_mutator(tenure__mutator *mutator, void *arg)
 
 static void lead_in_own_stop(tenure__mutator *mutator, void *arg)
 {
-    (void)mutator;
     const struct lead *lead = arg;
     tenure__lead(lead->heap, lead->generation, lead->reason, false);
+    /* It took the chunk, and nobody who owns the stop comes back from it: the old limit would allow to bump from nowhere. */
+    tenure__set_limit(mutator, tenure__host_limit(mutator));
 }
 
 /* Waits, released, until the daemon has served the ticket. */

@@ -167,6 +167,8 @@ static void settle_run(tenure_heap *heap, uint32_t head, unsigned generation)
     tenure__header_store(object, (header | TENURE__UNLOGGED) & ~(uint64_t)(TENURE__STAYS | TENURE__PINNED));
     const uint32_t blocks = heap->blocks[head].run_blocks;
     for (uint32_t i = 0; i < blocks; i++) {
+        /* Dirty cards whose log was lost, and which no rescan came across: the next store must log the block again. */
+        tenure__flags_clear(&heap->blocks[head + i], TENURE__BLOCK_CARDS);
         const uint8_t kind = tenure__kind_of(heap, head + i);
         tenure__set_kind(heap, head + i, (uint8_t)((kind & ~TENURE__KIND_GENERATION) | tenure__kind(generation)));
     }

@@ -149,7 +149,8 @@ static bool open_buffer(tenure__worker *worker, tenure__buffer *buffer, unsigned
         close_buffer(heap, buffer);
         tenure__flags_set(&heap->blocks[block], TENURE__BLOCK_OPEN);
         buffer->block = block + 1;
-        buffer->end = tenure__block_start(heap, block) - 8;
+        /* Nothing to fill yet: when no hole of it is long enough and there is no block either, it must not look like room. */
+        buffer->top = buffer->end = tenure__block_start(heap, block) - 8;
     }
     const uint32_t block = tenure__block_take(heap);
     if (block == TENURE__NO_BLOCK) return false;

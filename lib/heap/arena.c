@@ -59,6 +59,7 @@ tenure_status tenure__arena_create(tenure_heap *heap)
 {
     const size_t step = (size_t)TENURE__COMMIT_BLOCKS << TENURE__BLOCK_SHIFT;
     const size_t smallest = (size_t)MIN_ARENA_BLOCKS << TENURE__BLOCK_SHIFT;
+    if (heap->options.max_heap > SIZE_MAX / RESERVE_FACTOR - step) return TENURE_ENOMEM; /* the product would wrap */
     size_t bytes = round_up(heap->options.max_heap, step) * RESERVE_FACTOR;
     if (bytes < smallest) bytes = smallest;
     /* Address space may be limited (RLIMIT_AS, strict overcommit): half as much, down to what max_heap itself needs. */
@@ -111,10 +112,13 @@ static bool commit(tenure_heap *heap, _Atomic uint32_t *committed, uint32_t want
 
 static bool charge(tenure_heap *heap, uint32_t blocks)
 {
-    const uint64_t used = atomic_fetch_add_explicit(&heap->used_blocks, blocks, memory_order_relaxed);
-    if (used + blocks <= heap->max_blocks) return true;
-    atomic_fetch_sub_explicit(&heap->used_blocks, blocks, memory_order_relaxed);
-    return false;
+    /* Not added first and taken back: meanwhile others would find no room where there is some. */
+    uint64_t used = atomic_load_explicit(&heap->used_blocks, memory_order_relaxed);
+    do {
+        if (used + blocks > heap->max_blocks) return false;
+    } while (!atomic_compare_exchange_weak_explicit(&heap->used_blocks, &used, used + blocks, memory_order_relaxed,
+        memory_order_relaxed));
+    return true;
 }
 
 /* --- small blocks --- */

@@ -284,3 +284,15 @@ Test(stop_world, inside_a_region, .signal = SIGABRT)
     tenure_enter_blocking(self);
     tenure_stop_world(self);
 }
+
+/* An explicit collection takes the owner's chunk like everybody's. */
+Test(stop_world, the_owner_collects)
+{
+    tenure_thread *self = tenure_attach(heap);
+    node *volatile kept = make_chain(self, 50, 6);
+    cr_assert(eq(int, tenure_stop_world(self), TENURE_OK));
+    for (unsigned i = 0; i < 3; i++) collect_and_litter(self);
+    tenure_resume_world(self);
+    check_chain(kept, 50, 6);
+    tenure_detach(self);
+}
