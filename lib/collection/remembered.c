@@ -246,7 +246,9 @@ static void remember_card(tenure__worker *worker, uintptr_t slot)
     const uint32_t block = tenure__block_index(heap, slot);
     atomic_fetch_or_explicit(&heap->cards[(slot - heap->base) >> TENURE__CARD_SHIFT], TENURE__CARD_OLD,
         memory_order_relaxed);
-    if (atomic_fetch_or_explicit(&heap->blocks[block].flags, TENURE__BLOCK_CARDS_OLD, memory_order_relaxed) &
+    /* acq_rel: pairs with the clear in process_cards. Either that comes later and sees the card, or this sees the flag gone
+     * and puts the block on the list again. */
+    if (atomic_fetch_or_explicit(&heap->blocks[block].flags, TENURE__BLOCK_CARDS_OLD, memory_order_acq_rel) &
         TENURE__BLOCK_CARDS_OLD)
         return;
     if (!tenure__packet_append(&heap->packets, &worker->remembered,
@@ -336,7 +338,9 @@ static void process_cards(tenure__worker *worker, uintptr_t entry)
     const uintptr_t object = tenure__run_object(heap, tenure__run_head(heap, block));
     const uint64_t header = tenure__header_load(object);
     if (!is_root(heap, object, header)) return;
-    tenure__flags_clear(&heap->blocks[block], old ? TENURE__BLOCK_CARDS_OLD : TENURE__BLOCK_CARDS);
+    /* acq_rel: pairs with remember_card. */
+    atomic_fetch_and_explicit(&heap->blocks[block].flags, ~(uint32_t)(old ? TENURE__BLOCK_CARDS_OLD : TENURE__BLOCK_CARDS),
+        memory_order_acq_rel);
     if (deferred(worker, header, entry)) return;
     const bool remembers = tenure__kind_generation(tenure__kind_of(heap, block)) == 2;
     const uintptr_t card_bytes = (uintptr_t)1 << TENURE__CARD_SHIFT;

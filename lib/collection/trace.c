@@ -267,28 +267,24 @@ static inline uintptr_t allocate_copy(tenure__worker *worker, tenure__buffer *bu
     return top;
 }
 
+/* Before the copy can be reached: its mark, so that no other worker claims it. Taken back with the copy. */
+static inline void set_copy_mark(tenure_heap *heap, uintptr_t copy, bool marked)
+{
+    if (!heap->marking) return;
+    tenure__bits *mark = tenure__bits_of(heap->mark, tenure__block_index(heap, copy));
+    const unsigned granule = tenure__granule_of(copy);
+    const uint64_t bit = (uint64_t)1 << (granule & 63);
+    const uint64_t word = atomic_load_explicit(&mark[granule >> 6], memory_order_relaxed);
+    atomic_store_explicit(&mark[granule >> 6], marked ? word | bit : word & ~bit, memory_order_relaxed);
+}
+
+/* After the copy is claimed: from now on an ambiguous word may find it. */
 static inline void set_copy_bits(tenure_heap *heap, uintptr_t copy, unsigned granules)
 {
     const uint32_t block = tenure__block_index(heap, copy);
     const unsigned granule = tenure__granule_of(copy);
-    tenure__bit_set_owned(tenure__bits_of(heap->live, block), granule);
     tenure__bit_set_owned(tenure__bits_of(heap->ends, block), granule + granules - 1);
-    if (heap->marking) tenure__bit_set_owned(tenure__bits_of(heap->mark, block), granule);
-}
-
-static void clear_bit_owned(tenure__bits *bits, unsigned granule)
-{
-    const uint64_t word = atomic_load_explicit(&bits[granule >> 6], memory_order_relaxed);
-    atomic_store_explicit(&bits[granule >> 6], word & ~((uint64_t)1 << (granule & 63)), memory_order_relaxed);
-}
-
-static void clear_copy_bits(tenure_heap *heap, uintptr_t copy, unsigned granules)
-{
-    const uint32_t block = tenure__block_index(heap, copy);
-    const unsigned granule = tenure__granule_of(copy);
-    clear_bit_owned(tenure__bits_of(heap->live, block), granule);
-    clear_bit_owned(tenure__bits_of(heap->ends, block), granule + granules - 1);
-    if (heap->marking) clear_bit_owned(tenure__bits_of(heap->mark, block), granule);
+    tenure__bit_set_owned(tenure__bits_of(heap->live, block), granule);
 }
 
 static uint64_t identity_of(uintptr_t object)
@@ -339,14 +335,15 @@ static uintptr_t move(tenure__worker *worker, uintptr_t object, uint32_t block)
         copy_header = (copy_header | TENURE__HASH_STORED) + ((uint64_t)1 << TENURE__SIZE_SHIFT);
     }
     tenure__header_store(copy, copy_header);
-    set_copy_bits(heap, copy, copy_granules);
+    set_copy_mark(heap, copy, true);
     /* release: the copy is complete before its address can be seen. */
     if (!atomic_compare_exchange_strong_explicit(tenure__header_of(object), &header, copy, memory_order_acq_rel,
             memory_order_acquire)) {
-        clear_copy_bits(heap, copy, copy_granules);
+        set_copy_mark(heap, copy, false);
         buffer->top = top;
         return header & TENURE__HEADER ? object : (uintptr_t)header;
     }
+    set_copy_bits(heap, copy, copy_granules);
     worker->copied_objects++;
     worker->copied_bytes += (size_t)copy_granules * 16;
     if (sort != TENURE__LEAF) scan(worker, copy, copy_header);

@@ -78,8 +78,23 @@ static bool register_type(const tenure_type *type)
     return done;
 }
 
+/* Packed structs in arrays: the macros see the offsets of references, not what an array's stride makes of them. */
+static void require_aligned(const tenure_type *type)
+{
+    for (uint32_t i = 0; i < type->item_count; i++) {
+        const tenure__item *item = &type->items[i];
+        if (item->count > 1 && item->stride % 8 != 0)
+            tenure__misuse(type->name, "the references of an array of structs must be aligned");
+        if (item->kind == TENURE__ELEMENT && (type->flex_stride % 8 != 0 || type->flex_offset % 8 != 0))
+            tenure__misuse(type->name, "the references of flexible elements must be aligned");
+    }
+    if ((type->flags & TENURE__FLEX_REFS) != 0 && type->flex_offset % 8 != 0)
+        tenure__misuse(type->name, "a flexible array of references must be aligned");
+}
+
 void tenure__type_register(const tenure_type *type)
 {
+    require_aligned(type);
     if (!register_type(type)) tenure__fatal(__func__, __LINE__, ENOMEM);
 }
 
@@ -165,6 +180,8 @@ static struct made_type *make_array_type(const tenure_type *element)
     struct made_type *array = malloc(sizeof *array + element->item_count * sizeof array->items[0]);
     if (array == 0) return 0;
     array->element = element;
+    if (element->item_count != 0 && element->size % 8 != 0)
+        tenure__misuse("tenure_new_array", "the references of its elements must be aligned");
     array->type = (tenure_type){ .name = element->name, .header = &array->header, .items = array->items,
         .item_count = element->item_count, .align = element->align, .flex_stride = element->size,
         .flags = TENURE__FLEX | (element->flags & TENURE__AMBIGUOUS) };
