@@ -11,7 +11,7 @@ enum {
     PIECE_BYTES = 64 * 1024,
     HOLE_MIN_GRANULES = 8,
     INVITE_AFTER = 200, /* objects, before small work becomes worth a second worker */
-    SHARE_ABOVE = 16    /* entries on the local stack */
+    SHARE_ABOVE = 4     /* entries on the local stack */
 };
 
 void tenure__trace_prepare(tenure_heap *heap)

@@ -168,6 +168,14 @@ static uint32_t take_returned(tenure_heap *heap)
     return block;
 }
 
+static void populate(void *start, size_t bytes)
+{
+#ifdef MADV_POPULATE_WRITE
+    if (madvise(start, bytes, MADV_POPULATE_WRITE) == 0) return;
+#endif
+    for (size_t at = 0; at < bytes; at += 4096) __atomic_fetch_or((char *)start + at, 0, __ATOMIC_RELAXED);
+}
+
 uint32_t tenure__block_take(tenure_heap *heap)
 {
     if (!charge(heap, 1)) return TENURE__NO_BLOCK;
@@ -176,7 +184,10 @@ uint32_t tenure__block_take(tenure_heap *heap)
     block = take_returned(heap);
     if (block == TENURE__NO_BLOCK) block = take_fresh(heap);
     if (block == TENURE__NO_BLOCK) atomic_fetch_sub_explicit(&heap->used_blocks, 1, memory_order_relaxed);
-    else atomic_fetch_add_explicit(&heap->fresh_taken, 1, memory_order_relaxed);
+    if (block == TENURE__NO_BLOCK) return block;
+    atomic_fetch_add_explicit(&heap->fresh_taken, 1, memory_order_relaxed);
+    /* One call instead of eight page faults. */
+    populate((void *)tenure__block_start(heap, block), TENURE__BLOCK_BYTES);
     return block;
 }
 
@@ -257,14 +268,6 @@ void tenure__run_give(tenure_heap *heap, uint32_t head)
 }
 
 /* --- the daemon's work: memory ahead of need, and back to the system --- */
-
-static void populate(void *start, size_t bytes)
-{
-#ifdef MADV_POPULATE_WRITE
-    if (madvise(start, bytes, MADV_POPULATE_WRITE) == 0) return;
-#endif
-    for (size_t at = 0; at < bytes; at += 4096) __atomic_fetch_or((char *)start + at, 0, __ATOMIC_RELAXED);
-}
 
 /* Huge pages only here, where they are populated before anybody gets them: a fault of 2 MiB in a mutator would hold up a
  * stop for milliseconds. */
