@@ -13,6 +13,13 @@
 
 #include "lib/heap/heap.h"
 
+/* ThreadSanitizer's shadow memory is the process's too: what the system says of its memory tells nothing of the heap's. */
+#if defined(__SANITIZE_THREAD__)
+enum { SHADOWED = 1 };
+#else
+enum { SHADOWED = 0 };
+#endif
+
 /* --- heaps --- */
 
 static inline tenure_options options_with(const char *words, tenure_roots roots)

@@ -75,6 +75,13 @@ static void add_gen0_block(tenure_heap *heap, uint32_t block)
     heap->gen0_blocks[atomic_fetch_add_explicit(&heap->gen0_count, 1, memory_order_relaxed)] = block;
 }
 
+/* Only the owner writes it; relaxed: statistics read it. */
+static void count_allocated(tenure__allocator *allocator, uint64_t bytes)
+{
+    const uint64_t before = atomic_load_explicit(&allocator->allocated_bytes, memory_order_relaxed);
+    atomic_store_explicit(&allocator->allocated_bytes, before + bytes, memory_order_relaxed);
+}
+
 /* The next hole of the block that the chunk lies in. */
 static bool next_hole(tenure__allocator *allocator, uint32_t block, unsigned from)
 {
@@ -90,6 +97,7 @@ static bool next_hole(tenure__allocator *allocator, uint32_t block, unsigned fro
     allocator->chunk_end = base + (uintptr_t)end * 16 - 8;
     allocator->window_end = allocator->mutator.record.top;
     tenure__header_store(allocator->mutator.record.top + 8, tenure__filler_header(end - start));
+    count_allocated(allocator, (uint64_t)(end - start) * 16);
     return true;
 }
 
@@ -129,9 +137,7 @@ static uint32_t take_gen0_block(tenure__allocator *allocator, uint8_t sort_kind)
     memset(heap->blocks[block].first, 0, sizeof heap->blocks[block].first);
     tenure__flags_set(&heap->blocks[block], TENURE__BLOCK_OPEN);
     atomic_fetch_add_explicit(&heap->generation_blocks[0], 1, memory_order_relaxed);
-    atomic_store_explicit(&allocator->allocated_bytes,
-        atomic_load_explicit(&allocator->allocated_bytes, memory_order_relaxed) + TENURE__BLOCK_BYTES,
-        memory_order_relaxed);
+    count_allocated(allocator, TENURE__BLOCK_BYTES);
     /* The first header tells walkers that nothing is here yet. */
     tenure__header_store(tenure__block_start(heap, block) + 16, tenure__filler_header(TENURE__GRANULES - 1));
     add_gen0_block(heap, block);
@@ -244,10 +250,7 @@ static supply allocate_large(tenure__allocator *allocator, uint64_t header, size
     TENURE__MUST(pthread_mutex_unlock(&heap->large_lock));
     atomic_fetch_add_explicit(&heap->generation_blocks[0], blocks, memory_order_relaxed);
     atomic_fetch_add_explicit(&heap->large_blocks, blocks, memory_order_relaxed);
-    atomic_store_explicit(&allocator->allocated_bytes,
-        atomic_load_explicit(&allocator->allocated_bytes, memory_order_relaxed) +
-            ((uint64_t)blocks << TENURE__BLOCK_SHIFT),
-        memory_order_relaxed);
+    count_allocated(allocator, (uint64_t)blocks << TENURE__BLOCK_SHIFT);
     *out = (void *)(start + offset);
     return SUPPLIED;
 }

@@ -68,7 +68,9 @@ static bool is_idle(const tenure__mutator *mutator)
 static bool may_skip(const tenure__mutator *mutator, int condemned)
 {
     if (!is_idle(mutator) || condemned == 2) return false;
-    return mutator->idle_entries == (condemned == 0 ? mutator->scanned_entries : mutator->aged_entries);
+    /* relaxed: a worker that sees what another has just scanned may skip it as well. */
+    return mutator->idle_entries == atomic_load_explicit(condemned == 0 ? &mutator->scanned_entries
+                                                                        : &mutator->aged_entries, memory_order_relaxed);
 }
 
 static void pin_list(tenure__worker *worker, struct cds_list_head *list)
@@ -84,8 +86,9 @@ static void pin_list(tenure__worker *worker, struct cds_list_head *list)
         worker->pins_for_idle = heap->condemned > 0 && is_idle(mutator);
         pin_stack(worker, mutator);
         worker->pins_for_idle = false;
-        mutator->scanned_entries = mutator->idle_entries;
-        if (heap->condemned > 0) mutator->aged_entries = mutator->idle_entries;
+        atomic_store_explicit(&mutator->scanned_entries, mutator->idle_entries, memory_order_relaxed);
+        if (heap->condemned > 0)
+            atomic_store_explicit(&mutator->aged_entries, mutator->idle_entries, memory_order_relaxed);
     }
 }
 

@@ -74,7 +74,8 @@ bool tenure__packet_append(tenure__packets *packets, uint32_t *list, uintptr_t e
     if (*list == 0 || packets->pool[*list].count == TENURE__PACKET_ENTRIES) {
         const uint32_t packet = tenure__packet_take(packets);
         if (packet == 0) return false;
-        packets->pool[packet].next = *list;
+        /* Atomic, relaxed: a slow popper of the free stack may still look at it; its exchange will fail. */
+        __atomic_store_n(&packets->pool[packet].next, *list, __ATOMIC_RELAXED);
         *list = packet;
     }
     tenure__packet *packet = &packets->pool[*list];
