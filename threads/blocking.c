@@ -31,7 +31,7 @@ void tenure_leave_idle(tenure_thread *self) { leave(tenure__mutator_of(self)); }
 
 tenure_jump tenure_jump_save(tenure_thread *self)
 {
-    return (tenure_jump){ tenure__mutator_of(self)->depth, self->frames };
+    return (tenure_jump) { tenure__mutator_of(self)->depth, self->frames };
 }
 
 void tenure_jump_restore(tenure_thread *self, tenure_jump jump)

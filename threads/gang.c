@@ -15,8 +15,8 @@ static bool take_place(tenure__gang *gang, bool on_mutator_stack)
         atomic_exchange_explicit(&gang->pool_wanted, false, memory_order_relaxed))
         return true;
     uint32_t wanted = atomic_load_explicit(&gang->wanted, memory_order_relaxed);
-    while (wanted != 0 && !atomic_compare_exchange_weak_explicit(&gang->wanted, &wanted, wanted - 1,
-        memory_order_relaxed, memory_order_relaxed)) {}
+    while (wanted != 0 && !atomic_compare_exchange_weak_explicit(
+                              &gang->wanted, &wanted, wanted - 1, memory_order_relaxed, memory_order_relaxed)) {}
     return wanted != 0;
 }
 
@@ -33,8 +33,8 @@ bool tenure__gang_help(tenure__gang *gang, bool on_mutator_stack)
         worker = (unsigned)__builtin_ctzll(~members);
         /* The last place is kept for a pool thread: mutators may fill all others, and they call no trace functions. */
         if (worker >= gang->workers + !on_mutator_stack) return false;
-    } while (!atomic_compare_exchange_weak_explicit(&gang->members, &members, members | (uint64_t)1 << worker,
-        memory_order_acquire, memory_order_acquire));
+    } while (!atomic_compare_exchange_weak_explicit(
+        &gang->members, &members, members | (uint64_t)1 << worker, memory_order_acquire, memory_order_acquire));
 
     const bool wanted = take_place(gang, on_mutator_stack);
     if (wanted) {
@@ -62,16 +62,20 @@ void tenure__gang_run(tenure__gang *gang, tenure__phase_fn *phase, void *arg, bo
     uint64_t members = atomic_fetch_and_explicit(&gang->members, ~(OPEN | 1), memory_order_acq_rel) & ~(OPEN | 1);
     for (unsigned spins = 0; members != 0; spins++) {
         /* Spinning for a preempted helper costs a quantum: give the processor away early. */
-        if (spins < 200) tenure__cpu_relax();
-        else sched_yield();
+        if (spins < 200)
+            tenure__cpu_relax();
+        else
+            sched_yield();
         members = atomic_load_explicit(&gang->members, memory_order_acquire);
     }
 }
 
 void tenure__gang_invite(tenure__gang *gang, unsigned helpers, bool need_pool)
 {
-    if (need_pool) atomic_store_explicit(&gang->pool_wanted, true, memory_order_relaxed);
-    else atomic_store_explicit(&gang->wanted, helpers, memory_order_relaxed);
+    if (need_pool)
+        atomic_store_explicit(&gang->pool_wanted, true, memory_order_relaxed);
+    else
+        atomic_store_explicit(&gang->wanted, helpers, memory_order_relaxed);
     /* release: whoever sees the new number sees wanted. */
     atomic_fetch_add_explicit(&gang->invitations, 1, memory_order_release);
     const uint32_t spinners = need_pool ? 0 : atomic_load_explicit(&gang->spinners, memory_order_relaxed);

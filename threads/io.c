@@ -7,17 +7,17 @@
 #include <unistd.h>
 
 /* A buffer inside a heap object is pinned by the caller's stack; in precise heaps by this scratch root. */
-#define IDLE_WITH(result_type, pinned, call)                                                                           \
-    do {                                                                                                               \
-        uintptr_t *scratch = &tenure__mutator_of(self)->scratch[TENURE__SCRATCH_IO];                                   \
-        *scratch = (uintptr_t)(pinned);                                                                                \
-        tenure_enter_idle(self);                                                                                       \
-        const result_type result = call;                                                                               \
-        const int error = errno;                                                                                       \
-        tenure_leave_idle(self);                                                                                       \
-        *scratch = 0;                                                                                                  \
-        errno = error;                                                                                                 \
-        return result;                                                                                                 \
+#define IDLE_WITH(result_type, pinned, call)                                         \
+    do {                                                                             \
+        uintptr_t *scratch = &tenure__mutator_of(self)->scratch[TENURE__SCRATCH_IO]; \
+        *scratch = (uintptr_t)(pinned);                                              \
+        tenure_enter_idle(self);                                                     \
+        const result_type result = call;                                             \
+        const int error = errno;                                                     \
+        tenure_leave_idle(self);                                                     \
+        *scratch = 0;                                                                \
+        errno = error;                                                               \
+        return result;                                                               \
     } while (0)
 
 ssize_t tenure_read(tenure_thread *self, int fd, void *buffer, size_t bytes)

@@ -22,8 +22,8 @@ bool tenure_mutex_trylock(tenure_thread *self, tenure_mutex *mutex)
     return result == 0;
 }
 
-/* Released: owns the mutex and runs on return. If a stop holds the thread when it has won the mutex, it lets go, waits and
- * tries again: whoever is not stopped (unattached, blocked) can have it meanwhile. */
+/* Released: owns the mutex and runs on return. If a stop holds the thread when it has won the mutex, it lets go, waits
+ * and tries again: whoever is not stopped (unattached, blocked) can have it meanwhile. */
 static void lock_released(tenure__mutator *mutator, void *native_mutex)
 {
     pthread_mutex_t *native = native_mutex;
@@ -48,7 +48,8 @@ static void wait_for_mutex(tenure_thread *self, tenure_mutex *mutex)
         return;
     }
     if (tenure__owns_stop(mutator))
-        tenure__misuse("tenure_mutex_lock", "between stop_world and resume_world only what is free: the owner may be parked");
+        tenure__misuse(
+            "tenure_mutex_lock", "between stop_world and resume_world only what is free: the owner may be parked");
     mutator->scratch[TENURE__SCRATCH_LOCK] = (uintptr_t)mutex;
     tenure__with_context(mutator, lock_released, &mutex->native);
     mutator->scratch[TENURE__SCRATCH_LOCK] = 0;

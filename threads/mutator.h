@@ -26,7 +26,15 @@ enum {
     TENURE__DORMANT = 16  /* on the dormant list: the owner has to move itself back before it runs */
 };
 
-enum { TENURE__SAVED_REGISTERS = 20, TENURE__SCRATCH = 4, TENURE__SCRATCH_LOCK = 3, TENURE__SCRATCH_IO = 2, TENURE__NAME_BYTES = 32, TENURE__TLS_RANGES = 16, TENURE__ENTRIES_MAX = 8 };
+enum {
+    TENURE__SAVED_REGISTERS = 20,
+    TENURE__SCRATCH = 4,
+    TENURE__SCRATCH_LOCK = 3,
+    TENURE__SCRATCH_IO = 2,
+    TENURE__NAME_BYTES = 32,
+    TENURE__TLS_RANGES = 16,
+    TENURE__ENTRIES_MAX = 8
+};
 
 /* What tenure_leave goes back to. */
 struct tenure__entry {
@@ -51,12 +59,13 @@ typedef struct tenure__mutator {
                                                          * restored them from frames that are gone */
 
     _Atomic uint32_t state;
-    uint32_t idle_entries;   /* owner, before releasing the state: how often an idle region was entered */
+    uint32_t idle_entries;            /* owner, before releasing the state: how often an idle region was entered */
     _Atomic uint32_t scanned_entries; /* in stops, relaxed: idle_entries when the stack was last scanned */
-    _Atomic uint32_t aged_entries;    /* in stops, relaxed: the same, in a collection after which all that it refers to is in Gen 2 */
-    uint32_t idle_stops;     /* in stops: how many stops found it idle without a change */
-    uint32_t attach_count;   /* owner only */
-    uint32_t entries;        /* owner only: tenure_enter without tenure_leave */
+    _Atomic uint32_t
+        aged_entries; /* in stops, relaxed: the same, in a collection after which all that it refers to is in Gen 2 */
+    uint32_t idle_stops;                             /* in stops: how many stops found it idle without a change */
+    uint32_t attach_count;                           /* owner only */
+    uint32_t entries;                                /* owner only: tenure_enter without tenure_leave */
     struct tenure__entry entry[TENURE__ENTRIES_MAX]; /* owner only */
 
     tenure__world *world;
@@ -67,14 +76,14 @@ typedef struct tenure__mutator {
     _Atomic uint64_t scan_claim;     /* in stops: the collection whose worker has claimed this stack */
     struct rcu_head retired;
 
-    uintptr_t stack_base;          /* constant: high end of the thread's own stack */
-    struct tenure_stack *fiber;    /* owner: the fiber that runs; NULL: the thread's own stack */
-    uintptr_t own_stack_pointer;   /* owner: of the thread's own stack while a fiber runs */
+    uintptr_t stack_base;                        /* constant: high end of the thread's own stack */
+    struct tenure_stack *fiber;                  /* owner: the fiber that runs; NULL: the thread's own stack */
+    uintptr_t own_stack_pointer;                 /* owner: of the thread's own stack while a fiber runs */
     uintptr_t own_save[TENURE__SAVED_REGISTERS]; /* registers at that switch */
     uintptr_t scratch[TENURE__SCRATCH]; /* owner: references that the library holds across a safepoint; precise roots */
     struct tenure__tls {
         uintptr_t start, end;
-    } tls[TENURE__TLS_RANGES];     /* constant: thread-local data of the libraries loaded at attach; tenure_root_program */
+    } tls[TENURE__TLS_RANGES]; /* constant: thread-local data of the libraries loaded at attach; tenure_root_program */
     unsigned tls_count;
 
     pid_t tid;
@@ -96,34 +105,34 @@ struct tenure__os_thread {
 };
 
 struct tenure__world {
-    pthread_mutex_t stop_lock; /* held for the whole of a stop; guards the lists below and the roots */
+    pthread_mutex_t stop_lock;    /* held for the whole of a stop; guards the lists below and the roots */
     struct cds_list_head every;   /* all records, for readers under RCU */
     struct cds_list_head active;  /* mutators that every stop looks at */
     struct cds_list_head dormant; /* idle for several stops: only stops for full collections look at them */
     _Atomic uint64_t attached, dormant_count;
-    _Atomic uint64_t retired;     /* records that wait for their grace period */
+    _Atomic uint64_t retired; /* records that wait for their grace period */
 
-    _Atomic uint64_t request;    /* odd: a stop is requested or going on; stop lock, to write */
+    _Atomic uint64_t request;     /* odd: a stop is requested or going on; stop lock, to write */
     _Atomic uint32_t outstanding; /* running mutators that a stop still waits for */
     _Atomic bool leader_sleeping;
     _Atomic(tenure__mutator *) last_stopped; /* the latest one to be counted out */
     _Atomic(tenure__mutator *) owner; /* of tenure_stop_world; stop lock to write. Relaxed: only a thread that looks for
                                        * itself reads it without the lock */
     struct cds_list_head world_link;  /* all worlds; worlds lock */
-    unsigned owner_depth;   /* stop lock */
-    bool stop_dormant;      /* this stop claimed the dormant list too; stop lock */
-    _Atomic bool spinning_pays; /* fewer runners than processors, judged at each stop; relaxed: advice */
+    unsigned owner_depth;             /* stop lock */
+    bool stop_dormant;                /* this stop claimed the dormant list too; stop lock */
+    _Atomic bool spinning_pays;       /* fewer runners than processors, judged at each stop; relaxed: advice */
     unsigned processors;
-    bool rcu;               /* attached threads are registered readers */
-    size_t record_bytes;    /* of the collector's record, which starts with a tenure__mutator */
+    bool rcu;            /* attached threads are registered readers */
+    size_t record_bytes; /* of the collector's record, which starts with a tenure__mutator */
     tenure__gang gang;
     struct tenure_heap *heap;
 };
 
 static inline tenure__mutator *tenure__mutator_of(tenure_thread *self) { return (tenure__mutator *)self; }
 
-/* Between tenure_stop_world and tenure_resume_world the owner's record stays PARKED and claimed; the thread runs by owning
- * the stop. Whatever releases, takes back or waits passes over such a record. */
+/* Between tenure_stop_world and tenure_resume_world the owner's record stays PARKED and claimed; the thread runs by
+ * owning the stop. Whatever releases, takes back or waits passes over such a record. */
 static inline bool tenure__owns_stop(const tenure__mutator *mutator)
 {
     return atomic_load_explicit(&mutator->world->owner, memory_order_relaxed) == mutator;
@@ -149,12 +158,12 @@ void tenure__wake_dormant(tenure__mutator *mutator);
 /* --- safepoint.c: for the collector --- */
 
 typedef struct tenure__reach {
-    unsigned waited_for;            /* running mutators at the request */
-    tenure__mutator *last;          /* of them, the last to stop; NULL: none */
+    unsigned waited_for;   /* running mutators at the request */
+    tenure__mutator *last; /* of them, the last to stop; NULL: none */
 } tenure__reach;
 
-/* Stops the world: on return no mutator runs and none can until tenure__world_resume. The caller holds the stop lock and
- * is not running itself (a mutator has released its state). dormant: the dormant list is claimed too. */
+/* Stops the world: on return no mutator runs and none can until tenure__world_resume. The caller holds the stop lock
+ * and is not running itself (a mutator has released its state). dormant: the dormant list is claimed too. */
 tenure__reach tenure__world_stop(tenure__world *world, bool dormant);
 void tenure__world_resume(tenure__world *world);
 
@@ -182,8 +191,8 @@ void tenure__make_dormant(tenure__mutator *mutator);
 /* Publishes an allocation limit: the store, then a look at the request; poisoned again if a stop came in between. */
 void tenure__set_limit(tenure__mutator *mutator, uintptr_t limit);
 
-/* Between the two every running mutator of every heap takes its slow path at every poll, and is quiescent there: a grace
- * period is being waited for. The caller holds no stop lock. */
+/* Between the two every running mutator of every heap takes its slow path at every poll, and is quiescent there: a
+ * grace period is being waited for. The caller holds no stop lock. */
 void tenure__rcu_hurry_begin(void);
 void tenure__rcu_hurry_end(void);
 
@@ -194,13 +203,13 @@ void tenure__outside(void (*fn)(void *), void *arg);
 _Noreturn void tenure__misuse(const char *call, const char *rule);
 /* A system call that cannot fail failed. */
 _Noreturn void tenure__fatal(const char *function, int line, int error);
-#define TENURE__MUST(call)                                                                                            \
-    do {                                                                                                              \
-        const int tenure__result = (call);                                                                            \
-        if (tenure__result != 0) tenure__fatal(__func__, __LINE__, tenure__result);                                   \
+#define TENURE__MUST(call)                                                          \
+    do {                                                                            \
+        const int tenure__result = (call);                                          \
+        if (tenure__result != 0) tenure__fatal(__func__, __LINE__, tenure__result); \
     } while (0)
 
-uint64_t tenure__now_ns(void);     /* CLOCK_MONOTONIC */
-uint64_t tenure__cpu_ns(void);     /* of this thread */
+uint64_t tenure__now_ns(void); /* CLOCK_MONOTONIC */
+uint64_t tenure__cpu_ns(void); /* of this thread */
 
 #endif

@@ -12,10 +12,10 @@
 #pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wshadow"
 #pragma GCC diagnostic ignored "-Wsign-conversion"
-#include <urcu/urcu-qsbr.h>
 #include <urcu/call-rcu.h>
 #include <urcu/rculist.h>
 #include <urcu/static/urcu-qsbr.h>
+#include <urcu/urcu-qsbr.h>
 #include <urcu/wfcqueue.h>
 #pragma GCC diagnostic pop
 
@@ -37,8 +37,10 @@ static inline enum tenure__rcu_section tenure__rcu_section_begin(void)
 }
 static inline void tenure__rcu_section_end(enum tenure__rcu_section section)
 {
-    if (section == TENURE__RCU_WAS_UNREGISTERED) urcu_qsbr_unregister_thread();
-    else if (section == TENURE__RCU_WAS_OFFLINE) urcu_qsbr_thread_offline();
+    if (section == TENURE__RCU_WAS_UNREGISTERED)
+        urcu_qsbr_unregister_thread();
+    else if (section == TENURE__RCU_WAS_OFFLINE)
+        urcu_qsbr_thread_offline();
 }
 
 #if defined(__SANITIZE_THREAD__)

@@ -1,7 +1,7 @@
 /* Attach, detach, enter, leave: which threads are mutators of which heap.
  *
- * The lists are guarded by the stop lock; readers that only look (statistics) walk them under RCU. A record is freed one
- * grace period after it was unlinked. */
+ * The lists are guarded by the stop lock; readers that only look (statistics) walk them under RCU. A record is freed
+ * one grace period after it was unlinked. */
 #include "threads/futex.h"
 #include "threads/host.h"
 #include <errno.h>
@@ -133,7 +133,7 @@ static int note_tls(struct dl_phdr_info *info, size_t size, void *arg)
     for (unsigned i = 0; i < info->dlpi_phnum && mutator->tls_count < TENURE__TLS_RANGES; i++) {
         if (info->dlpi_phdr[i].p_type != PT_TLS) continue;
         const uintptr_t start = (uintptr_t)info->dlpi_tls_data;
-        mutator->tls[mutator->tls_count++] = (struct tenure__tls){ start, start + info->dlpi_phdr[i].p_memsz };
+        mutator->tls[mutator->tls_count++] = (struct tenure__tls) { start, start + info->dlpi_phdr[i].p_memsz };
     }
     return 0;
 }
@@ -157,8 +157,8 @@ static void unlink_sibling(tenure__mutator *mutator)
     atomic_fetch_sub_explicit(&os_self.record_count, 1, memory_order_relaxed);
 }
 
-/* Registers the new record. The thread is blocked in its other heaps meanwhile, so that their stops do not wait for this
- * heap's: saver is the record of one of them with the context saved, or the new record when it is the first. */
+/* Registers the new record. The thread is blocked in its other heaps meanwhile, so that their stops do not wait for
+ * this heap's: saver is the record of one of them with the context saved, or the new record when it is the first. */
 static void register_record(tenure__mutator *saver, void *new_record)
 {
     tenure__mutator *mutator = new_record;
@@ -242,9 +242,9 @@ static void detach_released(tenure__mutator *mutator, void *unused)
 {
     (void)unused;
     tenure__world *world = mutator->world;
-    tenure__mutator *other = mutator->sibling != 0 ? mutator->sibling
-        : os_self.records != mutator               ? os_self.records
-                                                   : 0;
+    tenure__mutator *other = mutator->sibling != 0        ? mutator->sibling
+                             : os_self.records != mutator ? os_self.records
+                                                          : 0;
     tenure__release(mutator, TENURE__BLOCKED);
     tenure__lock_stop(world);
     tenure__host_detached(mutator);
@@ -264,8 +264,10 @@ static void detach_released(tenure__mutator *mutator, void *unused)
         urcu_qsbr_unregister_thread();
         os_self.rcu_registered = os_self.rcu_comes_back = false;
     }
-    if (other != 0) tenure__reacquire(other);
-    else tenure__rcu_unpark(&os_self); /* the host's own registration */
+    if (other != 0)
+        tenure__reacquire(other);
+    else
+        tenure__rcu_unpark(&os_self); /* the host's own registration */
 }
 
 static void detach(tenure__mutator *mutator)
@@ -305,8 +307,8 @@ void tenure__make_dormant(tenure__mutator *mutator)
     atomic_fetch_or_explicit(&mutator->state, TENURE__DORMANT, memory_order_relaxed);
     /* This stop has claimed it as active; later young stops will not see it. The flag keeps its owner out until it has
      * moved itself back under the stop lock. */
-    const uint32_t state = atomic_fetch_and_explicit(&mutator->state, ~(uint32_t)(TENURE__STOP | TENURE__SLEEPING),
-        memory_order_release);
+    const uint32_t state =
+        atomic_fetch_and_explicit(&mutator->state, ~(uint32_t)(TENURE__STOP | TENURE__SLEEPING), memory_order_release);
     if (state & TENURE__SLEEPING) tenure__futex_wake(&mutator->state, 1);
     atomic_fetch_add_explicit(&mutator->world->dormant_count, 1, memory_order_relaxed);
 }
@@ -408,12 +410,12 @@ static void *run_attached(void *arg)
     return result;
 }
 
-tenure_status tenure_thread_create(tenure_thread *self, pthread_t *out, const pthread_attr_t *attr,
-                                   tenure_thread_fn *fn, void *object)
+tenure_status tenure_thread_create(
+    tenure_thread *self, pthread_t *out, const pthread_attr_t *attr, tenure_thread_fn *fn, void *object)
 {
     struct start *start = malloc(sizeof *start);
     if (start == 0) return TENURE_ENOMEM;
-    *start = (struct start){ self->heap, fn, 0 };
+    *start = (struct start) { self->heap, fn, 0 };
     if (object != 0 && (start->object = tenure_handle_new(self, object)) == 0) {
         free(start);
         return TENURE_ENOMEM;

@@ -43,13 +43,14 @@ static _Atomic uint32_t rcu_waiters;
 
 void tenure__set_limit(tenure__mutator *mutator, uintptr_t limit)
 {
-    /* seq_cst, both: pairs with the stores of request and limit in world_stop, which come in the other order. Either the
-     * load sees the request, or the store of the limit comes before the one that poisons it. Without this a refill
+    /* seq_cst, both: pairs with the stores of request and limit in world_stop, which come in the other order. Either
+     * the load sees the request, or the store of the limit comes before the one that poisons it. Without this a refill
      * overwrites the poison and the stop waits for the chunk's end. */
     __atomic_store_n(&mutator->record.limit, limit, __ATOMIC_SEQ_CST);
     bool poison = atomic_load_explicit(&rcu_waiters, memory_order_seq_cst) != 0;
     for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling)
-        poison |= (atomic_load_explicit(&each->world->request, memory_order_seq_cst) & 1) != 0 && !tenure__owns_stop(each);
+        poison |=
+            (atomic_load_explicit(&each->world->request, memory_order_seq_cst) & 1) != 0 && !tenure__owns_stop(each);
     if (poison) __atomic_store_n(&mutator->record.limit, 0, __ATOMIC_RELAXED);
 }
 
@@ -58,8 +59,8 @@ static void count_out(tenure__mutator *mutator)
 {
     tenure__world *world = mutator->world;
     atomic_store_explicit(&world->last_stopped, mutator, memory_order_relaxed);
-    /* seq_cst: pairs with leader_sleeping and outstanding in wait_for_all (Dekker); release: what the mutator did before
-     * is the leader's. */
+    /* seq_cst: pairs with leader_sleeping and outstanding in wait_for_all (Dekker); release: what the mutator did
+     * before is the leader's. */
     if (atomic_fetch_sub_explicit(&world->outstanding, 1, memory_order_seq_cst) == 1 &&
         atomic_load_explicit(&world->leader_sleeping, memory_order_seq_cst))
         tenure__futex_wake(&world->outstanding, 1);
@@ -82,8 +83,8 @@ static bool try_acquire_one(tenure__mutator *mutator)
     uint32_t state = atomic_load_explicit(&mutator->state, memory_order_relaxed);
     while ((state & ~(uint32_t)TENURE__MODE) == 0) {
         /* acquire: pairs with the release of world_resume; the thread sees every object where the stop put it. */
-        if (atomic_compare_exchange_weak_explicit(&mutator->state, &state, TENURE__RUNNING, memory_order_acquire,
-            memory_order_relaxed))
+        if (atomic_compare_exchange_weak_explicit(
+                &mutator->state, &state, TENURE__RUNNING, memory_order_acquire, memory_order_relaxed))
             return true;
     }
     return false;
@@ -122,9 +123,8 @@ static void wait_for_resume(tenure__mutator *mutator)
     }
     while (state & TENURE__STOP) {
         /* SLEEPING tells the resumer to wake; if the stop is over already the exchange or the futex sees it. */
-        if ((state & TENURE__SLEEPING) ||
-            atomic_compare_exchange_weak_explicit(&mutator->state, &state, state | TENURE__SLEEPING,
-                memory_order_relaxed, memory_order_relaxed))
+        if ((state & TENURE__SLEEPING) || atomic_compare_exchange_weak_explicit(&mutator->state, &state,
+                                              state | TENURE__SLEEPING, memory_order_relaxed, memory_order_relaxed))
             tenure__futex_wait(&mutator->state, state | TENURE__SLEEPING, 0);
         state = atomic_load_explicit(&mutator->state, memory_order_relaxed);
     }
@@ -151,8 +151,10 @@ bool tenure__try_reacquire(tenure__mutator *mutator) { return acquire_all(mutato
 
 static void wait_until_free(tenure__mutator *refused)
 {
-    if (atomic_load_explicit(&refused->state, memory_order_relaxed) & TENURE__DORMANT) tenure__wake_dormant(refused);
-    else wait_for_resume(refused);
+    if (atomic_load_explicit(&refused->state, memory_order_relaxed) & TENURE__DORMANT)
+        tenure__wake_dormant(refused);
+    else
+        wait_for_resume(refused);
 }
 
 void tenure__reacquire(tenure__mutator *mutator)
@@ -165,8 +167,8 @@ static void park(tenure__mutator *mutator, void *unused)
 {
     (void)unused;
     tenure__release(mutator, TENURE__PARKED);
-    /* Requested, but this record is not yet claimed: the claim is on its way, and running on would only meet the poisoned
-     * limit again. */
+    /* Requested, but this record is not yet claimed: the claim is on its way, and running on would only meet the
+     * poisoned limit again. */
     while (!tenure__owns_stop(mutator) &&
            (atomic_load_explicit(&mutator->world->request, memory_order_relaxed) & 1) != 0 &&
            (atomic_load_explicit(&mutator->state, memory_order_relaxed) & TENURE__STOP) == 0)
@@ -178,7 +180,8 @@ bool tenure__safepoint(tenure__mutator *mutator)
 {
     bool requested = false;
     for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling)
-        requested |= (atomic_load_explicit(&each->world->request, memory_order_relaxed) & 1) != 0 && !tenure__owns_stop(each);
+        requested |=
+            (atomic_load_explicit(&each->world->request, memory_order_relaxed) & 1) != 0 && !tenure__owns_stop(each);
     if (!requested) {
         /* Of an offline reader it would be a silent return. */
         if (tenure__rcu_registered() && tenure__rcu_online()) urcu_qsbr_quiescent_state();
@@ -238,8 +241,8 @@ static uint32_t claim_list(struct cds_list_head *list)
     tenure__mutator *mutator;
     EACH(list, mutator)
     {
-        /* acquire: pairs with the release of a mutator that went out; release: nothing before is needed by it. STOP makes
-         * the exchange of a returning thread fail; only what was found running is counted. */
+        /* acquire: pairs with the release of a mutator that went out; release: nothing before is needed by it. STOP
+         * makes the exchange of a returning thread fail; only what was found running is counted. */
         const uint32_t state = atomic_fetch_or_explicit(&mutator->state, TENURE__STOP, memory_order_acq_rel);
         if ((state & TENURE__MODE) != TENURE__RUNNING) continue;
         running++;
@@ -274,8 +277,8 @@ static void resume_list(struct cds_list_head *list)
     EACH(list, mutator)
     {
         /* release: pairs with the acquire in try_acquire_one. */
-        const uint32_t state = atomic_fetch_and_explicit(&mutator->state, ~(uint32_t)(TENURE__STOP | TENURE__SLEEPING),
-            memory_order_release);
+        const uint32_t state = atomic_fetch_and_explicit(
+            &mutator->state, ~(uint32_t)(TENURE__STOP | TENURE__SLEEPING), memory_order_release);
         if (state & TENURE__SLEEPING) tenure__futex_wake(&mutator->state, 1);
     }
 }
@@ -299,8 +302,8 @@ static void poison_world(tenure__world *world)
     }
 }
 
-/* Readers are the whole process's, so every world is poisoned; and until the grace period is over, for a thread may have
- * announced quiescence just before it began, or may be about to store a limit. */
+/* Readers are the whole process's, so every world is poisoned; and until the grace period is over, for a thread may
+ * have announced quiescence just before it began, or may be about to store a limit. */
 void tenure__rcu_hurry_begin(void)
 {
     atomic_fetch_add_explicit(&rcu_waiters, 1, memory_order_seq_cst); /* pairs with tenure__set_limit */
@@ -325,8 +328,10 @@ static void run_outside(tenure__mutator *mutator, void *arg)
 void tenure__outside(void (*fn)(void *), void *arg)
 {
     tenure__mutator *mutator = tenure__os_thread_self()->records;
-    if (mutator == 0 || mutator->depth != 0) fn(arg);
-    else tenure__with_context(mutator, run_outside, &(struct outside){ fn, arg });
+    if (mutator == 0 || mutator->depth != 0)
+        fn(arg);
+    else
+        tenure__with_context(mutator, run_outside, &(struct outside) { fn, arg });
 }
 
 /* --- tenure_stop_world --- */

@@ -19,8 +19,8 @@ TENURE_API void *tenure__allocate_slow(tenure_thread *self, uint64_t header, siz
 enum { TENURE__SMALL_MAX = 16 * 1024 - 8, TENURE__SIZE_SHIFT = 8 };
 #define TENURE__APART ((uint64_t)1 << 63) /* in a type's header word: never allocated inline */
 
-static inline __attribute__((always_inline)) void *tenure__allocate(tenure_thread *self, uint64_t type_header,
-                                                                    size_t payload_bytes, bool apart)
+static inline __attribute__((always_inline)) void *tenure__allocate(
+    tenure_thread *self, uint64_t type_header, size_t payload_bytes, bool apart)
 {
     if (__builtin_expect(payload_bytes > TENURE__SMALL_MAX, 0) || apart)
         return tenure__allocate_slow(self, type_header, payload_bytes);
@@ -43,32 +43,31 @@ static inline size_t tenure__flex_bytes(size_t offset, size_t stride, size_t cou
 }
 
 /* tenure_new(self, type) -> T *: one object of a declared type. */
-#define tenure_new(self, type) ((type##__object *)tenure__allocate((self), type##__header, sizeof(type##__fixed),     \
-    type##__apart))
+#define tenure_new(self, type) \
+    ((type##__object *)tenure__allocate((self), type##__header, sizeof(type##__fixed), type##__apart))
 
 /* tenure_new_flex(self, type, count) -> T *: count elements in the flexible part. */
-#define tenure_new_flex(self, type, count)                                                                            \
-    ((type##__object *)tenure__allocate((self), type##__header,                                                       \
-        tenure__flex_bytes(sizeof(type##__flex_offset) - 1, sizeof(type##__flex_stride) - 1, (count)),                \
-        type##__apart))
+#define tenure_new_flex(self, type, count)                      \
+    ((type##__object *)tenure__allocate((self), type##__header, \
+        tenure__flex_bytes(sizeof(type##__flex_offset) - 1, sizeof(type##__flex_stride) - 1, (count)), type##__apart))
 
-/* Allocates, then stores the initialisers plainly: they may not collect. NULL: as tenure_new, nothing evaluated twice. */
-#define TENURE_NEW(self, type, ...)                                                                                   \
-    __extension__({                                                                                                   \
-        type##__object *tenure__object = tenure_new(self, type);                                                      \
-        if (__builtin_expect(tenure__object != 0, 1)) {                                                               \
-            *tenure__object = (type##__object) { __VA_ARGS__ };                                                       \
-            tenure__check_initialised(tenure__object);                                                                \
-        }                                                                                                             \
-        tenure__object;                                                                                               \
+/* Allocates, then stores the initialisers plainly: they may not collect. NULL: as tenure_new, nothing evaluated twice.
+ */
+#define TENURE_NEW(self, type, ...)                              \
+    __extension__({                                              \
+        type##__object *tenure__object = tenure_new(self, type); \
+        if (__builtin_expect(tenure__object != 0, 1)) {          \
+            *tenure__object = (type##__object) { __VA_ARGS__ };  \
+            tenure__check_initialised(tenure__object);           \
+        }                                                        \
+        tenure__object;                                          \
     })
 
 /* For types known at run time: count elements (0 for types without a flexible part). */
 TENURE_API void *tenure_alloc(tenure_thread *self, const tenure_type *type, size_t count);
 
 /* An object of declared type T repeated count times in one object (an array of structs). */
-#define tenure_new_array(self, type, count)                                                                           \
-    ((type##__object *)tenure__new_array((self), &type##__type, (count)))
+#define tenure_new_array(self, type, count) ((type##__object *)tenure__new_array((self), &type##__type, (count)))
 TENURE_API void *tenure__new_array(tenure_thread *self, const tenure_type *element, size_t count);
 
 /* An array of count references -> T **. */
@@ -80,8 +79,8 @@ TENURE_API void *tenure_new_bytes(tenure_thread *self, size_t bytes);
 TENURE_API void *tenure_new_aligned(tenure_thread *self, size_t bytes, size_t align);
 TENURE_API void *tenure_bytes_dup(tenure_thread *self, const void *bytes, size_t count);
 
-/* The object with room for count elements (bytes, for plain bytes): itself when it fits, else a copy of the elements that
- * both have. The old object stays as it was. */
+/* The object with room for count elements (bytes, for plain bytes): itself when it fits, else a copy of the elements
+ * that both have. The old object stays as it was. */
 TENURE_API void *tenure_resize(tenure_thread *self, void *object, size_t count);
 TENURE_API void *tenure_clone(tenure_thread *self, const void *object);
 

@@ -23,8 +23,8 @@ static inline __attribute__((always_inline)) void tenure__barrier(tenure_thread 
 }
 
 /* Any slot inside object. object is the object's start. The store is relaxed: it orders nothing. */
-static inline __attribute__((always_inline)) void tenure_store(tenure_thread *self, void *object, void *slot,
-                                                               const void *value)
+static inline __attribute__((always_inline)) void tenure_store(
+    tenure_thread *self, void *object, void *slot, const void *value)
 {
     tenure__barrier(self, object, slot);
     __atomic_store_n((uintptr_t *)slot, (uintptr_t)value, __ATOMIC_RELAXED);
@@ -42,12 +42,12 @@ static inline void *tenure_exchange(tenure_thread *self, void *object, void *slo
     return (void *)__atomic_exchange_n((uintptr_t *)slot, (uintptr_t)value, __ATOMIC_ACQ_REL);
 }
 /* Acquire and release on success, acquire on failure, which writes what was there to *expected (a local). */
-static inline bool tenure_compare_exchange(tenure_thread *self, void *object, void *slot, void *expected,
-                                           const void *value)
+static inline bool tenure_compare_exchange(
+    tenure_thread *self, void *object, void *slot, void *expected, const void *value)
 {
     tenure__barrier(self, object, slot);
-    return __atomic_compare_exchange_n((uintptr_t *)slot, (uintptr_t *)expected, (uintptr_t)value, 0, __ATOMIC_ACQ_REL,
-                                       __ATOMIC_ACQUIRE);
+    return __atomic_compare_exchange_n(
+        (uintptr_t *)slot, (uintptr_t *)expected, (uintptr_t)value, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
 
 #define tenure_load_acquire(slot) __atomic_load_n((slot), __ATOMIC_ACQUIRE)
@@ -56,42 +56,42 @@ static inline bool tenure_compare_exchange(tenure_thread *self, void *object, vo
 #if defined(__cplusplus)
 #define TENURE__TYPED(name, like, value) __typeof__(like) name = (value)
 #elif defined(__clang__)
-#define TENURE__TYPED(name, like, value)                                                                              \
-    _Pragma("clang diagnostic push") _Pragma("clang diagnostic error \"-Wincompatible-pointer-types\"")               \
-        _Pragma("clang diagnostic error \"-Wint-conversion\"")                                                        \
-            _Pragma("clang diagnostic error \"-Wincompatible-pointer-types-discards-qualifiers\"")                    \
-                __typeof__(((void)0, (like))) name = (value);                                                         \
+#define TENURE__TYPED(name, like, value)                                                                        \
+    _Pragma("clang diagnostic push") _Pragma("clang diagnostic error \"-Wincompatible-pointer-types\"")         \
+        _Pragma("clang diagnostic error \"-Wint-conversion\"")                                                  \
+            _Pragma("clang diagnostic error \"-Wincompatible-pointer-types-discards-qualifiers\"") __typeof__(( \
+                (void)0, (like))) name = (value);                                                               \
     _Pragma("clang diagnostic pop")
 #else
-#define TENURE__TYPED(name, like, value)                                                                              \
-    _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic error \"-Wincompatible-pointer-types\"")                   \
-        _Pragma("GCC diagnostic error \"-Wint-conversion\"") _Pragma("GCC diagnostic error \"-Wdiscarded-qualifiers\"") \
-            __typeof__(((void)0, (like))) name = (value);                                                             \
+#define TENURE__TYPED(name, like, value)                                                                             \
+    _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic error \"-Wincompatible-pointer-types\"")                  \
+        _Pragma("GCC diagnostic error \"-Wint-conversion\"")                                                         \
+            _Pragma("GCC diagnostic error \"-Wdiscarded-qualifiers\"") __typeof__(((void)0, (like))) name = (value); \
     _Pragma("GCC diagnostic pop")
 #endif
 
 /* object->field = value, with the barrier. The value is evaluated before the object, each once. */
-#define TENURE_SET(self, object, field, value)                                                                        \
-    __extension__({                                                                                                   \
-        TENURE__TYPED(tenure__value, (object)->field, value);                                                         \
-        __typeof__(object) tenure__owner = (object);                                                                  \
-        tenure_store((self), (void *)tenure__owner, (void *)&tenure__owner->field, (const void *)tenure__value);      \
+#define TENURE_SET(self, object, field, value)                                                                   \
+    __extension__({                                                                                              \
+        TENURE__TYPED(tenure__value, (object)->field, value);                                                    \
+        __typeof__(object) tenure__owner = (object);                                                             \
+        tenure_store((self), (void *)tenure__owner, (void *)&tenure__owner->field, (const void *)tenure__value); \
     })
 
 /* refs[i] = value, where refs is the start of an array object. */
-#define TENURE_SET_AT(self, refs, i, value)                                                                           \
-    __extension__({                                                                                                   \
-        TENURE__TYPED(tenure__value, (refs)[0], value);                                                               \
-        __typeof__(&(refs)[0]) tenure__owner = (refs);                                                                \
-        tenure_store((self), (void *)tenure__owner, (void *)&tenure__owner[i], (const void *)tenure__value);          \
+#define TENURE_SET_AT(self, refs, i, value)                                                                  \
+    __extension__({                                                                                          \
+        TENURE__TYPED(tenure__value, (refs)[0], value);                                                      \
+        __typeof__(&(refs)[0]) tenure__owner = (refs);                                                       \
+        tenure_store((self), (void *)tenure__owner, (void *)&tenure__owner[i], (const void *)tenure__value); \
     })
 
 /* For embedded structs, elements, and structs that may not be in the heap: finds the owner, stores plainly outside. */
 TENURE_API void tenure_store_any(tenure_thread *self, void *slot, const void *value);
-#define TENURE_SET_ANY(self, inner, field, value)                                                                     \
-    __extension__({                                                                                                   \
-        TENURE__TYPED(tenure__value, (inner)->field, value);                                                          \
-        tenure_store_any((self), (void *)&(inner)->field, (const void *)tenure__value);                               \
+#define TENURE_SET_ANY(self, inner, field, value)                                       \
+    __extension__({                                                                     \
+        TENURE__TYPED(tenure__value, (inner)->field, value);                            \
+        tenure_store_any((self), (void *)&(inner)->field, (const void *)tenure__value); \
     })
 
 /* Plain C may store into [start, start + bytes) of object (memcpy, qsort, struct assignment) until the next call that
@@ -99,7 +99,8 @@ TENURE_API void tenure_store_any(tenure_thread *self, void *slot, const void *va
 TENURE_API void tenure_will_write(tenure_thread *self, void *object, const void *start, size_t bytes);
 
 /* memmove of count references into object. */
-TENURE_API void tenure_copy_refs(tenure_thread *self, void *object, void *destination, const void *source, size_t count);
+TENURE_API void tenure_copy_refs(
+    tenure_thread *self, void *object, void *destination, const void *source, size_t count);
 
 /* Aborts if the object could have been promoted since it was allocated: an initialiser collected. */
 TENURE_API void tenure__verify_initialised(const void *object);

@@ -35,8 +35,8 @@ typedef enum tenure_status {
     TENURE_EBUSY,
     TENURE_EDEADLK,
     TENURE_ETIMEDOUT,
-    TENURE_EPERM,   /* not attached, not the owner */
-    TENURE_ESYSTEM  /* errno says which */
+    TENURE_EPERM,  /* not attached, not the owner */
+    TENURE_ESYSTEM /* errno says which */
 } tenure_status;
 
 /* The generations; as an argument of tenure_collect: that one and the younger. */
@@ -64,29 +64,30 @@ enum {
 };
 
 /* Fields with a word in brackets can be set by that word in tenure_options_parse and in the environment; the others
- * change a program's meaning and are set in code only. Zero means "the library decides" unless the field says otherwise. */
+ * change a program's meaning and are set in code only. Zero means "the library decides" unless the field says
+ * otherwise. */
 typedef struct tenure_options {
-    uint32_t size;              /* sizeof(tenure_options), set by tenure_options_init: the library checks it */
-    uint32_t version;           /* TENURE_VERSION_NUMBER of the code that was compiled in */
+    uint32_t size;    /* sizeof(tenure_options), set by tenure_options_init: the library checks it */
+    uint32_t version; /* TENURE_VERSION_NUMBER of the code that was compiled in */
     tenure_roots roots;
     tenure_rcu rcu;
-    uint16_t ref_tags;          /* bit t set: low four bits t mean "reference" (default 0x0001: untagged only) */
-    uint64_t ambiguous_mask;    /* bits that are cleared from ambiguous words before they are looked up (NaN-boxing) */
-    const char *environment;    /* variable that tenure_options_init reads; NULL: none */
+    uint16_t ref_tags;       /* bit t set: low four bits t mean "reference" (default 0x0001: untagged only) */
+    uint64_t ambiguous_mask; /* bits that are cleared from ambiguous words before they are looked up (NaN-boxing) */
+    const char *environment; /* variable that tenure_options_init reads; NULL: none */
 
-    uint64_t max_heap;          /* [max_heap] bytes; default three quarters of the memory that the container may use */
-    uint64_t gen0;              /* [gen0] bytes of Gen 0 budget; default 8 MiB per running mutator, adapted */
-    uint32_t gen1_after;        /* [gen1_after] Gen 0 collections before a Gen 0+1; default 4, adapted */
-    uint32_t gen2_growth;       /* [gen2_growth] per cent that Gen 2 may grow since it was last marked; default adapted */
-    uint64_t pause_target;      /* [pause_target] nanoseconds a young pause should not exceed; default 2 ms */
-    uint32_t workers;           /* [workers] threads that may collect in parallel; default the usable processors */
-    tenure_lead lead;           /* [lead=mutator|daemon] who leads young collections */
-    uint64_t return_delay;      /* [return_delay] nanoseconds before free memory goes back to the system; default 1 s */
-    bool huge_pages;            /* [huge_pages=on|off] transparent huge pages for memory populated ahead; default off */
-    bool log_gc;                /* [log=gc] a line per collection on stderr, written by the daemon */
-    uint32_t verify;            /* [verify=before,after] walk and check the whole heap around every collection */
-    uint32_t torture;           /* [torture=poll,overflow,evacuate,nospace] */
-    uint64_t torture_alloc;     /* [torture=alloc:N] collect at every Nth allocation; freed memory is poisoned */
+    uint64_t max_heap;      /* [max_heap] bytes; default three quarters of the memory that the container may use */
+    uint64_t gen0;          /* [gen0] bytes of Gen 0 budget; default 8 MiB per running mutator, adapted */
+    uint32_t gen1_after;    /* [gen1_after] Gen 0 collections before a Gen 0+1; default 4, adapted */
+    uint32_t gen2_growth;   /* [gen2_growth] per cent that Gen 2 may grow since it was last marked; default adapted */
+    uint64_t pause_target;  /* [pause_target] nanoseconds a young pause should not exceed; default 2 ms */
+    uint32_t workers;       /* [workers] threads that may collect in parallel; default the usable processors */
+    tenure_lead lead;       /* [lead=mutator|daemon] who leads young collections */
+    uint64_t return_delay;  /* [return_delay] nanoseconds before free memory goes back to the system; default 1 s */
+    bool huge_pages;        /* [huge_pages=on|off] transparent huge pages for memory populated ahead; default off */
+    bool log_gc;            /* [log=gc] a line per collection on stderr, written by the daemon */
+    uint32_t verify;        /* [verify=before,after] walk and check the whole heap around every collection */
+    uint32_t torture;       /* [torture=poll,overflow,evacuate,nospace] */
+    uint64_t torture_alloc; /* [torture=alloc:N] collect at every Nth allocation; freed memory is poisoned */
 } tenure_options;
 
 /* Defaults, then the environment variable TENURE_OPTIONS. On TENURE_EINVAL err (err_size bytes, may be NULL) names the

@@ -13,7 +13,7 @@ extern "C" {
 /* --- locals of precise heaps --- */
 
 struct tenure__local {
-    void *address;  /* of one reference or of an array of them */
+    void *address; /* of one reference or of an array of them */
     size_t count;
 };
 struct tenure__frame {
@@ -69,20 +69,19 @@ static inline __attribute__((always_inline)) struct tenure__frame *tenure__frame
 /* TENURE_FRAME(self, a, b, array): up to 32 initialised pointer variables or arrays of pointers of this block are roots
  * to its end, however it is left. TENURE_LOCALS(self, L, T *a, *b;) declares them, zeroed, as fields of L. */
 #define TENURE_FRAME(self, ...) TENURE__FRAME_(self, __COUNTER__, __VA_ARGS__)
-#define TENURE_LOCALS(self, L, ...)                                                                                   \
-    struct {                                                                                                          \
-        __VA_ARGS__                                                                                                   \
-    } L;                                                                                                              \
-    __builtin_memset(&L, 0, sizeof L);                                                                                \
+#define TENURE_LOCALS(self, L, ...)    \
+    struct {                           \
+        __VA_ARGS__                    \
+    } L;                               \
+    __builtin_memset(&L, 0, sizeof L); \
     TENURE_FRAME(self, L)
-#define TENURE__FRAME_(self, id, ...)                                                                                 \
+#define TENURE__FRAME_(self, id, ...) \
     TENURE__FRAME_OF(self, TENURE__CONCAT(tenure__locals_, id), TENURE__CONCAT(tenure__frame_, id), __VA_ARGS__)
-#define TENURE__FRAME_OF(self_, locals_, frame_, ...)                                                                 \
-    const struct tenure__local locals_[] = {                                                                          \
-        TENURE__PASTE(TENURE__LOCALS_, TENURE__COUNT(__VA_ARGS__))(~, ~, __VA_ARGS__)                                 \
-    };                                                                                                                \
-    __attribute__((cleanup(tenure__frame_end), unused)) struct tenure__frame frame_ = { 0, (self_), locals_,          \
-        sizeof locals_ / sizeof locals_[0] };                                                                         \
+#define TENURE__FRAME_OF(self_, locals_, frame_, ...)                                                        \
+    const struct tenure__local locals_[] = { TENURE__PASTE(TENURE__LOCALS_, TENURE__COUNT(__VA_ARGS__))(     \
+        ~, ~, __VA_ARGS__) };                                                                                \
+    __attribute__((cleanup(tenure__frame_end), unused)) struct tenure__frame frame_ = { 0, (self_), locals_, \
+        sizeof locals_ / sizeof locals_[0] };                                                                \
     (void)tenure__frame_begin(&frame_)
 
 /* --- registered roots --- */
@@ -92,7 +91,8 @@ TENURE_API tenure_status tenure_root_add(tenure_heap *heap, void *slot);
 TENURE_API void tenure_root_remove(tenure_heap *heap, void *slot);
 
 typedef enum tenure_precision { TENURE_PRECISE, TENURE_AMBIGUOUS } tenure_precision;
-TENURE_API tenure_status tenure_root_range_add(tenure_heap *heap, void *start, size_t bytes, tenure_precision precision);
+TENURE_API tenure_status tenure_root_range_add(
+    tenure_heap *heap, void *start, size_t bytes, tenure_precision precision);
 TENURE_API void tenure_root_range_remove(tenure_heap *heap, void *start);
 
 /* Called in every stop, on a collector thread; visits references outside the heap; as a trace function it takes no lock

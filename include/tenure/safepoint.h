@@ -28,7 +28,8 @@ TENURE_API void tenure_leave_blocking(tenure_thread *self);
 TENURE_API void tenure_enter_idle(tenure_thread *self);
 TENURE_API void tenure_leave_idle(tenure_thread *self);
 
-/* For longjmp out of regions: what tenure_jump_save returns, tenure_jump_restore goes back to. Restore after the jump. */
+/* For longjmp out of regions: what tenure_jump_save returns, tenure_jump_restore goes back to. Restore after the jump.
+ */
 typedef struct tenure_jump {
     unsigned depth;
     struct tenure__frame *frames;
@@ -54,23 +55,23 @@ static inline void tenure__scope_idle_end(tenure_thread **self) { tenure_leave_i
 #define TENURE__CONCAT(a, b) TENURE__CONCAT_(a, b)
 
 /* A region to the end of the enclosing block, however it is left. */
-#define TENURE_BLOCKING_SCOPE(self)                                                                                   \
-    __attribute__((cleanup(tenure__scope_blocking_end), unused)) tenure_thread *TENURE__CONCAT(tenure__scope_,        \
-        __COUNTER__) = tenure__scope_blocking(self)
-#define TENURE_IDLE_SCOPE(self)                                                                                       \
-    __attribute__((cleanup(tenure__scope_idle_end), unused)) tenure_thread *TENURE__CONCAT(tenure__scope_,            \
-        __COUNTER__) = tenure__scope_idle(self)
+#define TENURE_BLOCKING_SCOPE(self)                                                             \
+    __attribute__((cleanup(tenure__scope_blocking_end), unused)) tenure_thread *TENURE__CONCAT( \
+        tenure__scope_, __COUNTER__) = tenure__scope_blocking(self)
+#define TENURE_IDLE_SCOPE(self)                                                             \
+    __attribute__((cleanup(tenure__scope_idle_end), unused)) tenure_thread *TENURE__CONCAT( \
+        tenure__scope_, __COUNTER__) = tenure__scope_idle(self)
 
 /* A region around one call; the value is the call's. */
-#define TENURE_BLOCKING_CALL(self, call)                                                                              \
-    __extension__({                                                                                                   \
-        TENURE_BLOCKING_SCOPE(self);                                                                                  \
-        call;                                                                                                         \
+#define TENURE_BLOCKING_CALL(self, call) \
+    __extension__({                      \
+        TENURE_BLOCKING_SCOPE(self);     \
+        call;                            \
     })
-#define TENURE_IDLE_CALL(self, call)                                                                                  \
-    __extension__({                                                                                                   \
-        TENURE_IDLE_SCOPE(self);                                                                                      \
-        call;                                                                                                         \
+#define TENURE_IDLE_CALL(self, call) \
+    __extension__({                  \
+        TENURE_IDLE_SCOPE(self);     \
+        call;                        \
     })
 
 /* Stops every other mutator of the heap; nests. Requesters queue as blocked. The owner may allocate; when Gen 0 is full

@@ -23,27 +23,27 @@ typedef struct tenure_pauses {
 } tenure_pauses;
 
 typedef struct tenure_stats {
-    uint64_t collections[3];      /* by the oldest generation collected */
-    tenure_pauses pauses[3];      /* likewise */
-    tenure_pauses all;            /* every stop, also those that collected nothing */
-    uint64_t gen0_bytes;          /* handed to mutators since the last collection */
+    uint64_t collections[3]; /* by the oldest generation collected */
+    tenure_pauses pauses[3]; /* likewise */
+    tenure_pauses all;       /* every stop, also those that collected nothing */
+    uint64_t gen0_bytes;     /* handed to mutators since the last collection */
     uint64_t gen0_budget_bytes;
     uint64_t gen1_bytes, gen2_bytes; /* blocks in use */
-    uint64_t large_bytes;         /* part of the above in large objects */
-    uint64_t live_bytes;          /* blocks of Gen 2 after the last full collection */
-    uint64_t heap_bytes;          /* blocks in use, all generations */
-    uint64_t committed_bytes;     /* memory taken from the system and not given back */
-    uint64_t returned_bytes;      /* given back so far */
+    uint64_t large_bytes;            /* part of the above in large objects */
+    uint64_t live_bytes;             /* blocks of Gen 2 after the last full collection */
+    uint64_t heap_bytes;             /* blocks in use, all generations */
+    uint64_t committed_bytes;        /* memory taken from the system and not given back */
+    uint64_t returned_bytes;         /* given back so far */
     uint64_t max_heap_bytes;
     uint64_t external_bytes;
-    uint64_t allocated_bytes;     /* since the heap was created: chunks and large objects handed out */
+    uint64_t allocated_bytes; /* since the heap was created: chunks and large objects handed out */
     uint64_t copied_bytes, copied_objects;
-    uint64_t pinned_objects;      /* kept in place for an ambiguous word, sum over collections */
-    uint64_t stayed_objects;      /* kept in place for want of memory */
-    uint64_t logged_objects;      /* by the write barrier, sum over collections */
+    uint64_t pinned_objects; /* kept in place for an ambiguous word, sum over collections */
+    uint64_t stayed_objects; /* kept in place for want of memory */
+    uint64_t logged_objects; /* by the write barrier, sum over collections */
     uint64_t threads_attached, threads_dormant;
-    uint64_t workers;             /* that may collect in parallel */
-    uint64_t since_ns;            /* age of the heap */
+    uint64_t workers;  /* that may collect in parallel */
+    uint64_t since_ns; /* age of the heap */
 } tenure_stats;
 
 TENURE_API void tenure_stats_read(tenure_heap *heap, tenure_stats *out);

@@ -60,7 +60,8 @@ size_t tenure_size_of(const void *object)
     const uint64_t header = tenure__header_load((uintptr_t)object);
     if ((header & TENURE__LARGE) == 0) return (size_t)tenure__header_payload_granules(header) * 16 - 8;
     for (tenure__mutator *each = tenure__os_thread_self()->records; each != 0; each = each->sibling)
-        if (tenure__in_arena(each->record.heap, (uintptr_t)object)) return size_of(each->record.heap, (uintptr_t)object);
+        if (tenure__in_arena(each->record.heap, (uintptr_t)object))
+            return size_of(each->record.heap, (uintptr_t)object);
     tenure__misuse("tenure_size_of", "of a large object: only by a thread that is attached to its heap");
 }
 
@@ -115,7 +116,7 @@ void tenure_external_bytes(tenure_thread *self, int64_t delta)
         const uint32_t budget = atomic_load_explicit(&heap->gen0_budget, memory_order_relaxed);
         const uint64_t blocks = ((uint64_t)delta + heap->external_rest) >> TENURE__BLOCK_SHIFT;
         heap->external_rest = ((uint64_t)delta + heap->external_rest) & (TENURE__BLOCK_BYTES - 1);
-        atomic_fetch_add_explicit(&heap->gen0_used, (uint32_t)(blocks < budget / 2 ? blocks : budget / 2),
-            memory_order_relaxed);
+        atomic_fetch_add_explicit(
+            &heap->gen0_used, (uint32_t)(blocks < budget / 2 ? blocks : budget / 2), memory_order_relaxed);
     }
 }

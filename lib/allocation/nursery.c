@@ -1,7 +1,7 @@
 /* The slow path of allocation: windows, chunks, large objects, and what happens when there is no room.
  *
- * A mutator bumps through a chunk (a free block, or a hole between residents) in windows of 4 KiB that are zeroed as they
- * are reached: record.limit is the end of the window. Runs on the owner; may collect. */
+ * A mutator bumps through a chunk (a free block, or a hole between residents) in windows of 4 KiB that are zeroed as
+ * they are reached: record.limit is the end of the window. Runs on the owner; may collect. */
 #include "lib/allocation/nursery.h"
 #include "lib/collection/cycle.h"
 #include "lib/collection/remembered.h"
@@ -62,7 +62,8 @@ static void open_window(tenure__allocator *allocator, size_t cell_bytes)
     to = to + 8 > allocator->chunk_end ? allocator->chunk_end : to + 8;
     note_first(heap, allocator->mutator.record.top);
     /* The limit before the zeroes: its exchange waits for all stores before it, and those of the zeroing miss the cache
-     * (13 % of binary trees the other way round). Nobody else looks at the chunk until this thread is at a safepoint. */
+     * (13 % of binary trees the other way round). Nobody else looks at the chunk until this thread is at a safepoint.
+     */
     allocator->window_end = to;
     tenure__set_limit(&allocator->mutator, tenure__host_limit(&allocator->mutator));
     memset((void *)from, 0, to - from);
@@ -157,8 +158,8 @@ static supply refill(tenure__allocator *allocator, size_t cell_bytes)
         tenure__header_store(allocator->mutator.record.top + 8,
             tenure__filler_header((unsigned)((allocator->chunk_end - allocator->mutator.record.top) >> 4)));
     if (!within_budget(heap, 1)) return BUDGET_SPENT;
-    /* An object that need not fit into every hole goes to a fresh block: looking for a hole that is long enough could spend
-     * the whole budget, and after the collection the holes are the same again. */
+    /* An object that need not fit into every hole goes to a fresh block: looking for a hole that is long enough could
+     * spend the whole budget, and after the collection the holes are the same again. */
     if (cell_bytes <= HOLE_MIN_GRANULES * 16 && chunk_from_holes(allocator)) {
         if (open != 0 && open != allocator->chunk_block)
             tenure__flags_clear(&heap->blocks[open - 1], TENURE__BLOCK_OPEN);
@@ -207,7 +208,8 @@ static supply refill_apart(tenure__allocator *allocator)
 
 /* --- large objects --- */
 
-/* Zeroes memory that may have been used, with polls: the run is nobody's yet, so a collection in between is harmless. */
+/* Zeroes memory that may have been used, with polls: the run is nobody's yet, so a collection in between is harmless.
+ */
 static void zero_run(tenure__allocator *allocator, uintptr_t start, size_t bytes)
 {
     for (size_t done = 0; done < bytes; done += ZERO_STEP) {
@@ -245,8 +247,8 @@ static supply allocate_large(tenure__allocator *allocator, uint64_t header, size
     TENURE__MUST(pthread_mutex_lock(&heap->large_lock));
     heap->young_runs[heap->young_run_count++] = head;
     for (uint32_t i = 0; i < blocks; i++)
-        tenure__set_kind(heap, head + i,
-            (uint8_t)(tenure__kind(0) | (i == 0 ? TENURE__KIND_HEAD : TENURE__KIND_TAIL) | sort));
+        tenure__set_kind(
+            heap, head + i, (uint8_t)(tenure__kind(0) | (i == 0 ? TENURE__KIND_HEAD : TENURE__KIND_TAIL) | sort));
     TENURE__MUST(pthread_mutex_unlock(&heap->large_lock));
     atomic_fetch_add_explicit(&heap->generation_blocks[0], blocks, memory_order_relaxed);
     atomic_fetch_add_explicit(&heap->large_blocks, blocks, memory_order_relaxed);
@@ -302,9 +304,10 @@ void *tenure__allocate_any(tenure_thread *self, uint64_t header, size_t bytes, s
     for (;;) {
         if (__atomic_load_n(&self->limit, __ATOMIC_RELAXED) == 0 && tenure__safepoint(&allocator->mutator)) continue;
         const supply got = large ? allocate_large(allocator, header, bytes, align, &object)
-                                    : try_small(allocator, header, cell_bytes, &object);
+                                 : try_small(allocator, header, cell_bytes, &object);
         if (got == SUPPLIED) break;
-        if (got == BUDGET_SPENT) tenure__collect_budget(allocator);
+        if (got == BUDGET_SPENT)
+            tenure__collect_budget(allocator);
         else if (!tenure__collect_for_memory(allocator, bytes, &stage)) {
             errno = ENOMEM;
             break;

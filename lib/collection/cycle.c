@@ -1,5 +1,6 @@
 /* The table of contents of a collection; every phase is one call. All of it runs on the leader, helped where it says
- * gang. In the stopped window: no user callback but trace functions and root callbacks, no malloc, no stdio, no lock. */
+ * gang. In the stopped window: no user callback but trace functions and root callbacks, no malloc, no stdio, no lock.
+ */
 #include "lib/collection/cycle.h"
 #include "lib/allocation/nursery.h"
 #include "lib/collection/frozen.h"

@@ -38,8 +38,8 @@ void tenure__daemon_report(tenure_heap *heap, const tenure__event *event);
 
 /* --- roots.c --- */
 
-/* Runs fn(heap, arg) under the stop lock, whoever calls: a thread that is in must never wait for that lock, for the stop
- * that holds it waits for the thread. */
+/* Runs fn(heap, arg) under the stop lock, whoever calls: a thread that is in must never wait for that lock, for the
+ * stop that holds it waits for the thread. */
 void tenure__with_stop_lock(tenure_heap *heap, void (*fn)(tenure_heap *, void *), void *arg);
 
 /* Data segments may have come or gone. Not in a stop, no lock held, the caller blocked. */

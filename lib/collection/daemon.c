@@ -101,8 +101,8 @@ static void return_memory(tenure_heap *heap, uint64_t *quiet_since)
     heap->returned_at = collected;
     const uint64_t peak = heap->used_peak_blocks;
     heap->used_peak_blocks = used;
-    const uint64_t keep = (peak > used ? peak - used : 0) +
-                          atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed);
+    const uint64_t keep =
+        (peak > used ? peak - used : 0) + atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed);
     while (tenure__arena_return(heap, (uint32_t)keep)) {
         if (atomic_load_explicit(&heap->daemon_stops, memory_order_relaxed)) return;
         if (serve(heap)) return;

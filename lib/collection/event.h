@@ -1,4 +1,5 @@
-/* A collection as an event: filled by its leader in the stop, recorded in the histograms, printed later by the daemon. */
+/* A collection as an event: filled by its leader in the stop, recorded in the histograms, printed later by the daemon.
+ */
 #ifndef TENURE_LIB_COLLECTION_EVENT_H
 #define TENURE_LIB_COLLECTION_EVENT_H
 
@@ -19,18 +20,19 @@ void tenure__histogram_record(tenure__histogram *histogram, uint64_t ns);
 void tenure__histogram_read(const tenure__histogram *histogram, tenure_distribution *out);
 
 typedef struct tenure__event {
-    uint64_t sequence;       /* 1, 2, ... in this heap */
-    int generation;          /* oldest one collected, -1: a stop without collection */
-    const char *reason;      /* "budget", "explicit", "gen2 growth", "out of memory", "torture", ... */
+    uint64_t sequence;  /* 1, 2, ... in this heap */
+    int generation;     /* oldest one collected, -1: a stop without collection */
+    const char *reason; /* "budget", "explicit", "gen2 growth", "out of memory", "torture", ... */
     bool led_by_daemon;
-    unsigned workers;        /* that took part */
-    uint64_t at_ns;          /* since the heap was created */
-    uint64_t reach_ns, pin_ns, roots_ns, trace_ns, finish_ns, resume_ns, total_ns, cpu_ns; /* work = pin+roots+trace+finish */
+    unsigned workers; /* that took part */
+    uint64_t at_ns;   /* since the heap was created */
+    uint64_t reach_ns, pin_ns, roots_ns, trace_ns, finish_ns, resume_ns, total_ns,
+        cpu_ns;                               /* work = pin+roots+trace+finish */
     uint64_t before_bytes[3], after_bytes[3]; /* per generation */
     uint64_t heap_before_bytes, heap_after_bytes;
     uint64_t copied_bytes, copied_objects, pinned_objects, stayed_objects, logged_objects;
     unsigned threads_stopped; /* running mutators that the stop had to wait for */
-    int last_tid;            /* the last one of them to stop, 0: there was none */
+    int last_tid;             /* the last one of them to stop, 0: there was none */
     char last_name[32];
 } tenure__event;
 

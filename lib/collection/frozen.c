@@ -49,8 +49,7 @@ static void set_frozen(tenure_heap *heap, bool frozen)
         for (uint32_t block = starts[part]; block < ends[part]; block++) {
             const uint8_t kind = tenure__kind_of(heap, block);
             if ((kind & TENURE__KIND_GENERATION) == 0 || tenure__kind_generation(kind) != 2) continue;
-            tenure__set_kind(heap, block,
-                (uint8_t)(frozen ? kind | TENURE__KIND_FROZEN : kind & ~TENURE__KIND_FROZEN));
+            tenure__set_kind(heap, block, (uint8_t)(frozen ? kind | TENURE__KIND_FROZEN : kind & ~TENURE__KIND_FROZEN));
         }
     heap->frozen = frozen;
 }

@@ -1,5 +1,6 @@
-/* The first phase of a collection: everything ambiguous pins what it may point to, before anything is copied. Stacks and
- * registers of the mutators, fibers, ambiguous ranges and program data, ambiguous objects (dead or alive), pinned objects.
+/* The first phase of a collection: everything ambiguous pins what it may point to, before anything is copied. Stacks
+ * and registers of the mutators, fibers, ambiguous ranges and program data, ambiguous objects (dead or alive), pinned
+ * objects.
  *
  * Which stacks a Gen 0 collection may skip: those of idle threads and fibers that have not run since their last scan.
  * Nobody writes references into them, so nothing in Gen 0 can be there. And what an idle thread pins in a Gen 0+1
@@ -12,8 +13,8 @@ enum { DORMANT_AFTER = 4, INVITE_ABOVE_STACKS = 8 };
 #define EACH(list, mutator) cds_list_for_each_entry(mutator, list, link)
 
 /* The stacks of other threads: their instrumentation knows nothing of this read. */
-__attribute__((no_sanitize("address", "thread"))) static void pin_range(tenure__worker *worker, uintptr_t start,
-                                                                        uintptr_t end)
+__attribute__((no_sanitize("address", "thread"))) static void pin_range(
+    tenure__worker *worker, uintptr_t start, uintptr_t end)
 {
     const tenure_heap *heap = worker->heap;
     const uint64_t mask = ~heap->options.ambiguous_mask;
@@ -69,8 +70,9 @@ static bool may_skip(const tenure__mutator *mutator, int condemned)
 {
     if (!is_idle(mutator) || condemned == 2) return false;
     /* relaxed: a worker that sees what another has just scanned may skip it as well. */
-    return mutator->idle_entries == atomic_load_explicit(condemned == 0 ? &mutator->scanned_entries
-                                                                        : &mutator->aged_entries, memory_order_relaxed);
+    return mutator->idle_entries ==
+           atomic_load_explicit(
+               condemned == 0 ? &mutator->scanned_entries : &mutator->aged_entries, memory_order_relaxed);
 }
 
 static void pin_list(tenure__worker *worker, struct cds_list_head *list)
@@ -162,7 +164,8 @@ static void pin_ambiguous_objects(tenure__worker *worker)
     const uint32_t frontier = atomic_load_explicit(&heap->frontier, memory_order_relaxed);
     for (uint32_t block = 0; block < frontier; block++) {
         const uint8_t kind = tenure__kind_of(heap, block);
-        if ((kind & TENURE__KIND_AMBIGUOUS) && tenure__kind_generation(kind) == 2) tenure__pin_from_block(worker, block);
+        if ((kind & TENURE__KIND_AMBIGUOUS) && tenure__kind_generation(kind) == 2)
+            tenure__pin_from_block(worker, block);
     }
     const uint32_t end = atomic_load_explicit(&heap->large_frontier, memory_order_relaxed);
     for (uint32_t block = heap->large_start; block < end; block++) {
@@ -182,11 +185,11 @@ static void pin_phase(void *arg, unsigned index, bool may_trace)
     (void)may_trace;
     if (index == 0) {
         if (atomic_load_explicit(&heap->world.attached, memory_order_relaxed) -
-                atomic_load_explicit(&heap->world.dormant_count, memory_order_relaxed) > INVITE_ABOVE_STACKS &&
+                    atomic_load_explicit(&heap->world.dormant_count, memory_order_relaxed) >
+                INVITE_ABOVE_STACKS &&
             heap->options.workers > 1)
             tenure__gang_invite(&heap->world.gang, heap->options.workers - 1, false);
-        for (size_t i = 0; i < heap->roots.pin_count; i++)
-            tenure__pin_object(worker, heap->roots.pins[i].object, true);
+        for (size_t i = 0; i < heap->roots.pin_count; i++) tenure__pin_object(worker, heap->roots.pins[i].object, true);
         pin_ranges(worker, &heap->roots.ambiguous);
         pin_ranges(worker, &heap->roots.program);
         pin_fibers(worker);
@@ -226,7 +229,9 @@ void tenure__retire_idle(tenure_heap *heap)
     tenure__mutator *mutator, *next;
     cds_list_for_each_entry_safe(mutator, next, &heap->world.active, link)
     {
-        if (!may_skip(mutator, 1) || !may_skip(mutator, 0)) mutator->idle_stops = 0;
-        else if (++mutator->idle_stops >= DORMANT_AFTER) tenure__make_dormant(mutator);
+        if (!may_skip(mutator, 1) || !may_skip(mutator, 0))
+            mutator->idle_stops = 0;
+        else if (++mutator->idle_stops >= DORMANT_AFTER)
+            tenure__make_dormant(mutator);
     }
 }

@@ -52,8 +52,10 @@ void tenure__barrier_slow(tenure_thread *self, void *object, const void *slot)
     if (tenure__find_object(self->heap, (uintptr_t)object) != (uintptr_t)object)
         tenure__misuse("a store with barrier", "the object must be an object's start in this heap");
 #endif
-    if (tenure__header_load((uintptr_t)object) & TENURE__LARGE) dirty_card(allocator, (uintptr_t)slot);
-    else log_object(allocator, (uintptr_t)object);
+    if (tenure__header_load((uintptr_t)object) & TENURE__LARGE)
+        dirty_card(allocator, (uintptr_t)slot);
+    else
+        log_object(allocator, (uintptr_t)object);
 }
 
 void tenure_will_write(tenure_thread *self, void *object, const void *start, size_t bytes)
@@ -61,8 +63,10 @@ void tenure_will_write(tenure_thread *self, void *object, const void *start, siz
     tenure__allocator *allocator = tenure__allocator_of(self);
     const uint64_t header = tenure__header_load((uintptr_t)object);
     if ((header & TENURE__UNLOGGED) == 0 || bytes == 0) return;
-    if (header & TENURE__LARGE) dirty_cards(allocator, (uintptr_t)start, (uintptr_t)start + bytes);
-    else log_object(allocator, (uintptr_t)object);
+    if (header & TENURE__LARGE)
+        dirty_cards(allocator, (uintptr_t)start, (uintptr_t)start + bytes);
+    else
+        log_object(allocator, (uintptr_t)object);
 }
 
 void tenure_copy_refs(tenure_thread *self, void *object, void *destination, const void *source, size_t count)
@@ -149,8 +153,8 @@ static bool is_root(const tenure_heap *heap, uintptr_t object, uint64_t header)
 {
     if ((header & TENURE__HEADER) == 0) return false; /* moved: it was condemned */
     const unsigned generation = header & TENURE__LARGE
-        ? tenure__kind_generation(tenure__kind_of(heap, tenure__block_index(heap, object)))
-        : tenure__header_generation(header);
+                                    ? tenure__kind_generation(tenure__kind_of(heap, tenure__block_index(heap, object)))
+                                    : tenure__header_generation(header);
     return (int)generation > heap->condemned || is_frozen(heap, object);
 }
 
@@ -169,7 +173,9 @@ static void forget_entry(tenure_heap *heap, uintptr_t entry)
     const uintptr_t address = entry & ~(uintptr_t)TENURE__ENTRY_TAG;
     switch (entry & TENURE__ENTRY_TAG) {
     case TENURE__ENTRY_CARDS:
-    case TENURE__ENTRY_CARDS_OLD: clear_cards(heap, tenure__block_index(heap, address)); break;
+    case TENURE__ENTRY_CARDS_OLD:
+        clear_cards(heap, tenure__block_index(heap, address));
+        break;
     case TENURE__ENTRY_REMEMBERED:
         atomic_fetch_and_explicit(tenure__header_of(address), ~(uint64_t)TENURE__REMEMBERED, memory_order_relaxed);
         break;
@@ -196,9 +202,8 @@ static void arm_entry(tenure_heap *heap, uintptr_t entry)
     const uintptr_t object = entry & ~(uintptr_t)TENURE__ENTRY_TAG;
     const uint32_t block = tenure__block_index(heap, object);
     const uint8_t action = heap->action[tenure__kind_of(heap, block)];
-    if (is_frozen(heap, object) ||
-        ((action == TENURE__ACTION_MARK || action == TENURE__ACTION_MARK_LEAF) &&
-            tenure__bit_get(tenure__bits_of(heap->mark, block), tenure__granule_of(object))))
+    if (is_frozen(heap, object) || ((action == TENURE__ACTION_MARK || action == TENURE__ACTION_MARK_LEAF) &&
+                                       tenure__bit_get(tenure__bits_of(heap->mark, block), tenure__granule_of(object))))
         atomic_fetch_or_explicit(tenure__header_of(object), TENURE__UNLOGGED, memory_order_relaxed);
 }
 
@@ -244,15 +249,15 @@ static void remember_card(tenure__worker *worker, uintptr_t slot)
 {
     tenure_heap *heap = worker->heap;
     const uint32_t block = tenure__block_index(heap, slot);
-    atomic_fetch_or_explicit(&heap->cards[(slot - heap->base) >> TENURE__CARD_SHIFT], TENURE__CARD_OLD,
-        memory_order_relaxed);
-    /* acq_rel: pairs with the clear in process_cards. Either that comes later and sees the card, or this sees the flag gone
-     * and puts the block on the list again. */
+    atomic_fetch_or_explicit(
+        &heap->cards[(slot - heap->base) >> TENURE__CARD_SHIFT], TENURE__CARD_OLD, memory_order_relaxed);
+    /* acq_rel: pairs with the clear in process_cards. Either that comes later and sees the card, or this sees the flag
+     * gone and puts the block on the list again. */
     if (atomic_fetch_or_explicit(&heap->blocks[block].flags, TENURE__BLOCK_CARDS_OLD, memory_order_acq_rel) &
         TENURE__BLOCK_CARDS_OLD)
         return;
-    if (!tenure__packet_append(&heap->packets, &worker->remembered,
-            tenure__block_start(heap, block) | TENURE__ENTRY_CARDS_OLD)) {
+    if (!tenure__packet_append(
+            &heap->packets, &worker->remembered, tenure__block_start(heap, block) | TENURE__ENTRY_CARDS_OLD)) {
         tenure__flags_clear(&heap->blocks[block], TENURE__BLOCK_CARDS_OLD); /* it is not on the list */
         rescan_next(heap, block);
     }
@@ -298,7 +303,8 @@ static void process_object(tenure__worker *worker, uintptr_t entry)
     const uintptr_t object = entry & ~(uintptr_t)TENURE__ENTRY_TAG;
     const uint64_t header = atomic_load_explicit(tenure__header_of(object), memory_order_relaxed);
     if (!is_root(heap, object, header)) return;
-    /* The entry is off the list: whoever scans the object, now, later or because its block overflowed, remembers it anew. */
+    /* The entry is off the list: whoever scans the object, now, later or because its block overflowed, remembers it
+     * anew. */
     if ((entry & TENURE__ENTRY_TAG) == TENURE__ENTRY_REMEMBERED)
         atomic_fetch_and_explicit(tenure__header_of(object), ~(uint64_t)TENURE__REMEMBERED, memory_order_relaxed);
     if (deferred(worker, header, object | TENURE__ENTRY_LOGGED)) return;
@@ -339,8 +345,8 @@ static void process_cards(tenure__worker *worker, uintptr_t entry)
     const uint64_t header = tenure__header_load(object);
     if (!is_root(heap, object, header)) return;
     /* acq_rel: pairs with remember_card. */
-    atomic_fetch_and_explicit(&heap->blocks[block].flags, ~(uint32_t)(old ? TENURE__BLOCK_CARDS_OLD : TENURE__BLOCK_CARDS),
-        memory_order_acq_rel);
+    atomic_fetch_and_explicit(&heap->blocks[block].flags,
+        ~(uint32_t)(old ? TENURE__BLOCK_CARDS_OLD : TENURE__BLOCK_CARDS), memory_order_acq_rel);
     if (deferred(worker, header, entry)) return;
     const bool remembers = tenure__kind_generation(tenure__kind_of(heap, block)) == 2;
     const uintptr_t card_bytes = (uintptr_t)1 << TENURE__CARD_SHIFT;
@@ -356,8 +362,12 @@ void tenure__process_old_entry(tenure__worker *worker, uintptr_t entry)
 {
     switch (entry & TENURE__ENTRY_TAG) {
     case TENURE__ENTRY_CARDS:
-    case TENURE__ENTRY_CARDS_OLD: process_cards(worker, entry); break;
-    default: process_object(worker, entry); break;
+    case TENURE__ENTRY_CARDS_OLD:
+        process_cards(worker, entry);
+        break;
+    default:
+        process_object(worker, entry);
+        break;
     }
 }
 
@@ -396,7 +406,8 @@ static void pin_from_lost_logs(tenure__worker *worker)
         if ((kind & TENURE__KIND_AMBIGUOUS) == 0) continue;
         if (kind & (TENURE__KIND_HEAD | TENURE__KIND_TAIL))
             pin_referents(worker, tenure__run_object(heap, tenure__run_head(heap, block)));
-        else tenure__pin_from_block(worker, block);
+        else
+            tenure__pin_from_block(worker, block);
     }
 }
 

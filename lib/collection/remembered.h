@@ -23,7 +23,8 @@ void tenure__pin_referents(tenure__worker *worker, uintptr_t object, uint64_t he
 
 /* A logged or remembered entry (trace.h). */
 void tenure__process_old_entry(tenure__worker *worker, uintptr_t entry);
-/* Scans an object of a block that overflowed, older or alive in this collection, without using the queue for its slots. */
+/* Scans an object of a block that overflowed, older or alive in this collection, without using the queue for its slots.
+ */
 void tenure__scan_again(tenure__worker *worker, uintptr_t object, uint64_t header);
 /* The owner of that slot, in Gen 2 after this collection, refers to Gen 1. */
 void tenure__remember_slot(tenure__worker *worker, uintptr_t slot);

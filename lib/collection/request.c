@@ -52,7 +52,8 @@ static void lead_in_own_stop(tenure__mutator *mutator, void *arg)
 {
     const struct lead *lead = arg;
     tenure__lead(lead->heap, lead->generation, lead->reason, false);
-    /* It took the chunk, and nobody who owns the stop comes back from it: the old limit would allow to bump from nowhere. */
+    /* It took the chunk, and nobody who owns the stop comes back from it: the old limit would allow to bump from
+     * nowhere. */
     tenure__set_limit(mutator, tenure__host_limit(mutator));
 }
 
@@ -119,7 +120,8 @@ bool tenure__collect_for_memory(tenure__allocator *allocator, size_t bytes, tenu
         if (heap->oom == 0 || !heap->oom(&allocator->mutator.record, bytes, heap->oom_arg)) return false;
         tenure__collect_now(allocator, 2, "out of memory");
         return true;
-    case TENURE__STAGE_FAILED: break;
+    case TENURE__STAGE_FAILED:
+        break;
     }
     return false;
 }
@@ -136,7 +138,8 @@ void tenure__allocation_pressure(tenure__allocator *allocator)
     struct lead lead = { heap, collected(heap), generation, "torture" };
     if (tenure__owns_stop(&allocator->mutator) || heap->options.lead == TENURE_LEAD_DAEMON)
         tenure__collect_now(allocator, generation, "torture");
-    else tenure__with_context(&allocator->mutator, lead_as_mutator, &lead);
+    else
+        tenure__with_context(&allocator->mutator, lead_as_mutator, &lead);
 }
 
 void tenure__host_polled(tenure__mutator *mutator)

@@ -1,5 +1,5 @@
-/* Roots beyond the stacks. They are guarded by the stop lock: a stop holds it, so it may read them; a mutator that wants
- * it is blocked meanwhile, and the object that it is about to register waits in a scratch root. */
+/* Roots beyond the stacks. They are guarded by the stop lock: a stop holds it, so it may read them; a mutator that
+ * wants it is blocked meanwhile, and the object that it is about to register waits in a scratch root. */
 #include "lib/collection/cycle.h"
 #include "lib/collection/trace.h"
 #include <errno.h>
@@ -69,7 +69,7 @@ static void add_range(tenure_heap *heap, void *arg)
     struct change *change = arg;
     tenure__ranges *ranges = change->ranges;
     change->done = grow((void **)&ranges->items, &ranges->capacity, ranges->count, sizeof ranges->items[0]);
-    if (change->done) ranges->items[ranges->count++] = (tenure__range){ change->start, change->end };
+    if (change->done) ranges->items[ranges->count++] = (tenure__range) { change->start, change->end };
 }
 
 static void remove_range(tenure_heap *heap, void *arg)
@@ -128,8 +128,8 @@ static void add_callback(tenure_heap *heap, void *arg)
 {
     struct callback_change *change = arg;
     tenure__roots *roots = &heap->roots;
-    change->done = grow((void **)&roots->callbacks, &roots->callback_capacity, roots->callback_count,
-        sizeof roots->callbacks[0]);
+    change->done =
+        grow((void **)&roots->callbacks, &roots->callback_capacity, roots->callback_count, sizeof roots->callbacks[0]);
     if (change->done) roots->callbacks[roots->callback_count++] = change->callback;
 }
 
@@ -178,7 +178,7 @@ static int add_segments(struct dl_phdr_info *info, size_t size, void *arg)
             return 1;
         }
         const uintptr_t start = info->dlpi_addr + header->p_vaddr;
-        found->items[found->count++] = (tenure__range){ start, start + header->p_memsz };
+        found->items[found->count++] = (tenure__range) { start, start + header->p_memsz };
     }
     return 0;
 }
@@ -333,7 +333,7 @@ static void add_pin(tenure_heap *heap, void *arg)
     if (pin == 0) {
         if (!grow((void **)&roots->pins, &roots->pin_capacity, roots->pin_count, sizeof roots->pins[0])) return;
         pin = &roots->pins[roots->pin_count++];
-        *pin = (struct pin){ *change->object, 0 };
+        *pin = (struct pin) { *change->object, 0 };
     }
     pin->count++;
     change->done = true;
@@ -410,8 +410,8 @@ void tenure_stack_remove(tenure_heap *heap, tenure_stack *stack)
     free(stack);
 }
 
-/* Between here and the switch itself there is no safepoint, so a stop sees the thread on either stack; what is live on the
- * old one is above the stack pointer that the stub saved, and in the registers that it saved. */
+/* Between here and the switch itself there is no safepoint, so a stop sees the thread on either stack; what is live on
+ * the old one is above the stack pointer that the stub saved, and in the registers that it saved. */
 static void switch_stack(tenure__mutator *mutator, tenure_stack *next)
 {
     tenure_stack *from = mutator->fiber;

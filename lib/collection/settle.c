@@ -1,4 +1,5 @@
-/* The last phase: what was condemned and is empty is free, what stays is settled, Gen 2 is swept after it was marked. */
+/* The last phase: what was condemned and is empty is free, what stays is settled, Gen 2 is swept after it was marked.
+ */
 #include "lib/collection/settle.h"
 #include "lib/collection/trace.h"
 #include <string.h>
@@ -123,14 +124,15 @@ static void settle_block(tenure_heap *heap, uint32_t block)
 }
 
 /* Frees the blocks of a condemned list in which nothing stays; the others are added to the chain *kept (plus one). */
-static void empty_list(tenure_heap *heap, const uint32_t *blocks, _Atomic uint32_t *count, bool has_bits,
-                       uint32_t *kept)
+static void empty_list(
+    tenure_heap *heap, const uint32_t *blocks, _Atomic uint32_t *count, bool has_bits, uint32_t *kept)
 {
     uint32_t first = 0, last = 0, freed = 0;
     const uint32_t old = atomic_exchange_explicit(count, 0, memory_order_relaxed);
     for (uint32_t i = 0; i < old; i++) {
         const uint32_t block = blocks[i];
-        const bool keeps = (tenure__flags_of(&heap->blocks[block]) & (TENURE__BLOCK_KEEPS | TENURE__BLOCK_RESIDENTS)) != 0;
+        const bool keeps =
+            (tenure__flags_of(&heap->blocks[block]) & (TENURE__BLOCK_KEEPS | TENURE__BLOCK_RESIDENTS)) != 0;
         uint32_t *chain = keeps ? kept : &first;
         heap->blocks[block].next = *chain;
         *chain = block + 1;
@@ -209,7 +211,8 @@ static uint64_t settle_young_runs(tenure_heap *heap)
     return gen1_blocks;
 }
 
-/* The runs of Gen 2 that were not reached; those that were promoted just now have no STAYS any more and are not asked. */
+/* The runs of Gen 2 that were not reached; those that were promoted just now have no STAYS any more and are not asked.
+ */
 static void sweep_old_runs(tenure_heap *heap)
 {
     const uint32_t end = atomic_load_explicit(&heap->large_frontier, memory_order_relaxed);
@@ -260,7 +263,8 @@ static void sweep_block(tenure_heap *heap, uint32_t block)
 {
     const uint8_t kind = tenure__kind_of(heap, block);
     clear_bits(tenure__bits_of(heap->mark, block));
-    if ((kind & TENURE__KIND_GENERATION) == 0 || tenure__kind_generation(kind) != 2 || (kind & TENURE__KIND_FROZEN) != 0)
+    if ((kind & TENURE__KIND_GENERATION) == 0 || tenure__kind_generation(kind) != 2 ||
+        (kind & TENURE__KIND_FROZEN) != 0)
         return;
     uint64_t occupied[TENURE__BITMAP_WORDS];
     tenure__bits *live = tenure__bits_of(heap->live, block), *ends = tenure__bits_of(heap->ends, block);
@@ -268,8 +272,8 @@ static void sweep_block(tenure_heap *heap, uint32_t block)
     unsigned alive = 0;
     for (unsigned i = 0; i < TENURE__BITMAP_WORDS; i++) {
         alive += (unsigned)__builtin_popcountll(occupied[i]);
-        atomic_store_explicit(&ends[i], atomic_load_explicit(&ends[i], memory_order_relaxed) & occupied[i],
-            memory_order_relaxed);
+        atomic_store_explicit(
+            &ends[i], atomic_load_explicit(&ends[i], memory_order_relaxed) & occupied[i], memory_order_relaxed);
     }
     const bool open = (tenure__flags_of(&heap->blocks[block]) & TENURE__BLOCK_OPEN) != 0;
     if (alive == 0 && !open) {
@@ -307,8 +311,10 @@ static void settle_evacuated(tenure_heap *heap)
     for (uint32_t block = 0; block < frontier; block++) {
         if ((tenure__kind_of(heap, block) & TENURE__KIND_EVACUATE) == 0) continue;
         atomic_fetch_sub_explicit(&heap->generation_blocks[2], 1, memory_order_relaxed);
-        if (tenure__flags_of(&heap->blocks[block]) & TENURE__BLOCK_KEEPS) settle_block(heap, block);
-        else free_block(heap, block, true);
+        if (tenure__flags_of(&heap->blocks[block]) & TENURE__BLOCK_KEEPS)
+            settle_block(heap, block);
+        else
+            free_block(heap, block, true);
     }
 }
 

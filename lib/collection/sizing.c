@@ -1,8 +1,8 @@
 /* How large Gen 0 is, which collection comes next, when Gen 2 is due. Everything is in blocks.
  *
- * Gen 0's budget follows what collecting costs for each byte allocated, the pause target, and what max_heap leaves. Which collection runs follows CPython's counts. The trigger of Gen 2 follows its live
- * size (a step toward MemBalancer, Kirisame, Shenoy, Panchekha, OOPSLA 2022, whose square root small heaps approach by the
- * constant). */
+ * Gen 0's budget follows what collecting costs for each byte allocated, the pause target, and what max_heap leaves.
+ * Which collection runs follows CPython's counts. The trigger of Gen 2 follows its live size (a step toward
+ * MemBalancer, Kirisame, Shenoy, Panchekha, OOPSLA 2022, whose square root small heaps approach by the constant). */
 #include "lib/collection/cycle.h"
 #include "lib/heap/limits.h"
 
@@ -10,15 +10,15 @@ enum {
     LEVEL0 = (1 << 20) >> TENURE__BLOCK_SHIFT, /* level n is a budget of 2^n MiB */
     LEVEL_FIRST = 4,
     LEVEL_MAX = 6,
-    TRIAL = 16,      /* collections; so many at a hold's end are what a trial is compared with */
+    TRIAL = 16, /* collections; so many at a hold's end are what a trial is compared with */
     HOLD_MIN = 16,
-    HOLD_FIRST = 64, /* a program's start is not its nature */
+    HOLD_FIRST = 64,         /* a program's start is not its nature */
     SHORT_PAUSE_NS = 100000, /* nothing is gained by shorter ones */
     HOLD_MAX = 512,
     BUDGET_MIN = (512 << 10) >> TENURE__BLOCK_SHIFT,
     POPULATE_MAX = (32 << 20) >> TENURE__BLOCK_SHIFT,
     GEN1_AFTER = 4,
-    GEN1_PROBE = 64,         /* direct promotions before Gen 1's survival is measured again */
+    GEN1_PROBE = 64, /* direct promotions before Gen 1's survival is measured again */
     GEN2_GROWTH_PERCENT = 60,
     GEN2_GROWTH_MIN = (32 << 20) >> TENURE__BLOCK_SHIFT
 };
@@ -63,7 +63,7 @@ static void begin(tenure__budget *budget, unsigned level, unsigned collections)
 
 void tenure__sizing_init(tenure_heap *heap)
 {
-    heap->thresholds = (tenure_thresholds){ heap->options.gen0, heap->options.gen1_after, heap->options.gen2_growth };
+    heap->thresholds = (tenure_thresholds) { heap->options.gen0, heap->options.gen1_after, heap->options.gen2_growth };
     heap->gen1_after = heap->options.gen1_after != 0 ? heap->options.gen1_after : GEN1_AFTER;
     /* Half the last-level cache, but the first level in any case. */
     const uint64_t cache = tenure__cache_bytes("") / 2 >> TENURE__BLOCK_SHIFT;
@@ -77,7 +77,7 @@ void tenure__sizing_init(tenure_heap *heap)
     const uint64_t fixed = fixed_budget(heap);
     atomic_store(&heap->gen0_budget, limited(heap, fixed != 0 ? fixed : level_blocks(LEVEL_FIRST)));
     set_gen2_trigger(heap);
-    heap->order = (tenure__order){ 0, "budget" };
+    heap->order = (tenure__order) { 0, "budget" };
 }
 
 /* --- Gen 0's budget --- */
@@ -113,14 +113,16 @@ static void judge_trial(tenure__budget *budget)
     const double now = cost(budget);
     const bool better = budget->up ? now < 0.8 * budget->held_cost : now < 1.25 * budget->reference_cost;
     if (better) budget->up = !budget->up; /* the same direction again */
-    if (better) budget->hold = HOLD_MIN;
-    else if (budget->up && budget->hold < HOLD_MAX) budget->hold *= 2; /* neither direction was better */
+    if (better)
+        budget->hold = HOLD_MIN;
+    else if (budget->up && budget->hold < HOLD_MAX)
+        budget->hold *= 2; /* neither direction was better */
     begin(budget, better ? budget->level : budget->held_level, budget->hold);
 }
 
 /* Hill climbing over powers of two: a larger nursery gives objects more time to die, a smaller one fits the caches and
- * stops for shorter; which matters more is the program's nature, and shows in the cost for each byte allocated. CPU time: what
- * other processes cost is no reason to collect more often. */
+ * stops for shorter; which matters more is the program's nature, and shows in the cost for each byte allocated. CPU
+ * time: what other processes cost is no reason to collect more often. */
 static void adapt_budget(tenure_heap *heap, const tenure__event *event)
 {
     if (event->generation == 2) return;
@@ -138,10 +140,12 @@ static void adapt_budget(tenure_heap *heap, const tenure__event *event)
         return;
     }
     if (budget->left-- > 1) return;
-    if (budget->trying) judge_trial(budget);
+    if (budget->trying)
+        judge_trial(budget);
     else if (budget->work_average_ns > heap->options.pause_target && budget->level > 0)
         begin(budget, budget->level - 1, budget->hold = HOLD_MIN);
-    else try_neighbour(budget);
+    else
+        try_neighbour(budget);
 }
 
 /* Blocks that were first touched by whoever took them cost a page fault for every 4 KiB, in a stop or in a mutator: so
@@ -182,9 +186,12 @@ static void next_order(tenure_heap *heap)
 {
     const uint64_t gen1 = atomic_load_explicit(&heap->generation_blocks[1], memory_order_relaxed);
     const uint64_t budget = atomic_load_explicit(&heap->gen0_budget, memory_order_relaxed);
-    if (heap->young_since + 1 >= heap->gen1_after) heap->order = (tenure__order){ 1, "gen1 count" };
-    else if (gen1 > 2 * budget) heap->order = (tenure__order){ 1, "gen1 size" };
-    else heap->order = (tenure__order){ 0, "budget" };
+    if (heap->young_since + 1 >= heap->gen1_after)
+        heap->order = (tenure__order) { 1, "gen1 count" };
+    else if (gen1 > 2 * budget)
+        heap->order = (tenure__order) { 1, "gen1 size" };
+    else
+        heap->order = (tenure__order) { 0, "budget" };
 }
 
 void tenure__sizing_update(tenure_heap *heap, const tenure__event *event)
@@ -206,11 +213,10 @@ void tenure__sizing_update(tenure_heap *heap, const tenure__event *event)
     adapt_gen1(heap, event);
     adapt_populate(heap);
     const uint64_t fixed = fixed_budget(heap);
-    atomic_store_explicit(&heap->gen0_budget, limited(heap, fixed != 0 ? fixed : level_blocks(heap->budget.level)),
-        memory_order_relaxed);
+    atomic_store_explicit(
+        &heap->gen0_budget, limited(heap, fixed != 0 ? fixed : level_blocks(heap->budget.level)), memory_order_relaxed);
     next_order(heap);
-    const int64_t external =
-        atomic_load_explicit(&heap->external_bytes, memory_order_relaxed) - heap->external_at_full;
+    const int64_t external = atomic_load_explicit(&heap->external_bytes, memory_order_relaxed) - heap->external_at_full;
     const uint64_t old = atomic_load_explicit(&heap->generation_blocks[2], memory_order_relaxed) +
                          (external > 0 ? (uint64_t)external >> TENURE__BLOCK_SHIFT : 0);
     const bool due = event->generation != 2 && old > heap->gen2_trigger_blocks &&

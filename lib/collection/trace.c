@@ -22,7 +22,8 @@ void tenure__trace_prepare(tenure_heap *heap)
         const unsigned generation = tenure__kind_generation((uint8_t)kind);
         if ((int)generation > heap->condemned) continue;
         uint8_t action = TENURE__ACTION_MOVE;
-        if (kind & (TENURE__KIND_HEAD | TENURE__KIND_TAIL)) action = TENURE__ACTION_LARGE;
+        if (kind & (TENURE__KIND_HEAD | TENURE__KIND_TAIL))
+            action = TENURE__ACTION_LARGE;
         else if (generation == 2 && (kind & TENURE__KIND_EVACUATE) == 0)
             action = kind & TENURE__KIND_LEAF ? TENURE__ACTION_MARK_LEAF : TENURE__ACTION_MARK;
         heap->action[kind] = action;
@@ -127,7 +128,7 @@ static bool next_hole(tenure_heap *heap, tenure__buffer *buffer, unsigned granul
 static void close_buffer(tenure_heap *heap, tenure__buffer *buffer)
 {
     if (buffer->block != 0) tenure__flags_clear(&heap->blocks[buffer->block - 1], TENURE__BLOCK_OPEN);
-    *buffer = (tenure__buffer){ 0 };
+    *buffer = (tenure__buffer) { 0 };
 }
 
 void tenure__buffers_close(tenure_heap *heap, unsigned generation)
@@ -149,7 +150,8 @@ static bool open_buffer(tenure__worker *worker, tenure__buffer *buffer, unsigned
         close_buffer(heap, buffer);
         tenure__flags_set(&heap->blocks[block], TENURE__BLOCK_OPEN);
         buffer->block = block + 1;
-        /* Nothing to fill yet: when no hole of it is long enough and there is no block either, it must not look like room. */
+        /* Nothing to fill yet: when no hole of it is long enough and there is no block either, it must not look like
+         * room. */
         buffer->top = buffer->end = tenure__block_start(heap, block) - 8;
     }
     const uint32_t block = tenure__block_take(heap);
@@ -191,8 +193,8 @@ static uintptr_t stay(tenure__worker *worker, uintptr_t object, uint32_t block)
     do {
         if ((header & TENURE__HEADER) == 0) return (uintptr_t)header;
         if (header & TENURE__STAYS) return object;
-    } while (!atomic_compare_exchange_weak_explicit(tenure__header_of(object), &header, header | TENURE__STAYS,
-        memory_order_acq_rel, memory_order_acquire));
+    } while (!atomic_compare_exchange_weak_explicit(
+        tenure__header_of(object), &header, header | TENURE__STAYS, memory_order_acq_rel, memory_order_acquire));
     if ((header & TENURE__PINNED) == 0) {
         set_bits_shared(heap, block, object, tenure__header_granules(header));
         tenure__flags_set(&heap->blocks[block], TENURE__BLOCK_KEEPS);
@@ -229,9 +231,8 @@ void tenure__pin_object(tenure__worker *worker, uintptr_t object, bool live)
         if (live) tenure__bit_claim(tenure__bits_of(heap->mark, block), tenure__granule_of(object));
         break;
     case TENURE__ACTION_LARGE:
-        if (live &&
-            (atomic_fetch_or_explicit(tenure__header_of(object), TENURE__STAYS, memory_order_relaxed) &
-                TENURE__STAYS) == 0)
+        if (live && (atomic_fetch_or_explicit(tenure__header_of(object), TENURE__STAYS, memory_order_relaxed) &
+                        TENURE__STAYS) == 0)
             push(worker, object | TENURE__ENTRY_OBJECT);
         break;
     }
@@ -337,8 +338,8 @@ static uintptr_t move(tenure__worker *worker, uintptr_t object, uint32_t block)
     tenure__header_store(copy, copy_header);
     set_copy_mark(heap, copy, true);
     /* release: the copy is complete before its address can be seen. */
-    if (!atomic_compare_exchange_strong_explicit(tenure__header_of(object), &header, copy, memory_order_acq_rel,
-            memory_order_acquire)) {
+    if (!atomic_compare_exchange_strong_explicit(
+            tenure__header_of(object), &header, copy, memory_order_acq_rel, memory_order_acquire)) {
         set_copy_mark(heap, copy, false);
         buffer->top = top;
         return header & TENURE__HEADER ? object : (uintptr_t)header;
@@ -356,7 +357,8 @@ static inline uintptr_t follow(tenure__worker *worker, uintptr_t object)
     tenure_heap *heap = worker->heap;
     const uint32_t block = tenure__block_index(heap, object);
     switch (heap->action[tenure__kind_of(heap, block)]) {
-    case TENURE__ACTION_MOVE: return move(worker, object, block);
+    case TENURE__ACTION_MOVE:
+        return move(worker, object, block);
     case TENURE__ACTION_MARK:
         if (tenure__bit_claim(tenure__bits_of(heap->mark, block), tenure__granule_of(object)))
             scan(worker, object, tenure__header_load(object));
@@ -378,7 +380,8 @@ static void note_edge(tenure__worker *worker, uintptr_t slot, uintptr_t target)
 {
     tenure_heap *heap = worker->heap;
     if (tenure__final_generation(heap, tenure__block_index(heap, target)) != 1) return;
-    if (worker->immediate) worker->edge = true;
+    if (worker->immediate)
+        worker->edge = true;
     else if (tenure__in_arena(heap, slot) && tenure__final_generation(heap, tenure__block_index(heap, slot)) == 2)
         tenure__remember_slot(worker, slot);
 }
@@ -411,8 +414,10 @@ static void process_root_slot(tenure__worker *worker, uintptr_t *slot)
 
 static inline void visit(tenure__worker *worker, uintptr_t *slot)
 {
-    if (__builtin_expect(worker->immediate, 0)) process_slot(worker, slot);
-    else push_slot(worker, slot);
+    if (__builtin_expect(worker->immediate, 0))
+        process_slot(worker, slot);
+    else
+        push_slot(worker, slot);
 }
 
 void tenure_visit(tenure_visitor *visitor, void *slot) { visit(&visitor->worker, slot); }
@@ -462,8 +467,8 @@ static inline void visit_map(tenure__worker *worker, uintptr_t start, uint64_t m
     }
 }
 
-static void visit_elements(tenure__worker *worker, const tenure__plan *plan, uintptr_t object, uintptr_t low,
-                           uintptr_t high, uintptr_t end)
+static void visit_elements(
+    tenure__worker *worker, const tenure__plan *plan, uintptr_t object, uintptr_t low, uintptr_t high, uintptr_t end)
 {
     const uintptr_t first = object + plan->flex_offset;
     uintptr_t element = first;
@@ -477,13 +482,15 @@ static void visit_item(tenure__worker *worker, const tenure__item *item, uintptr
     for (uint32_t i = 0; i < item->count; i++) {
         const uintptr_t slot = start + item->offset + (uintptr_t)i * item->stride;
         if (slot < low || slot >= high) continue;
-        if (item->kind == TENURE__INTERIOR) visit_interior(worker, (uintptr_t *)slot);
-        else visit(worker, (uintptr_t *)slot);
+        if (item->kind == TENURE__INTERIOR)
+            visit_interior(worker, (uintptr_t *)slot);
+        else
+            visit(worker, (uintptr_t *)slot);
     }
 }
 
-static void visit_items(tenure__worker *worker, const tenure__plan *plan, uintptr_t object, uintptr_t low, uintptr_t high,
-                        uintptr_t end)
+static void visit_items(
+    tenure__worker *worker, const tenure__plan *plan, uintptr_t object, uintptr_t low, uintptr_t high, uintptr_t end)
 {
     const tenure_type *type = plan->type;
     for (uint32_t i = 0; i < type->item_count; i++) {
@@ -503,13 +510,16 @@ static void visit_items(tenure__worker *worker, const tenure__plan *plan, uintpt
 }
 
 /* The references of the object (payload up to end) that lie in [low, high). */
-static inline void scan_range(tenure__worker *worker, const tenure__plan *plan, uintptr_t object, uintptr_t end,
-                              uintptr_t low, uintptr_t high)
+static inline void scan_range(
+    tenure__worker *worker, const tenure__plan *plan, uintptr_t object, uintptr_t end, uintptr_t low, uintptr_t high)
 {
     switch ((tenure__shape)plan->shape) {
     case TENURE__SHAPE_FILLER:
-    case TENURE__SHAPE_LEAF: break;
-    case TENURE__SHAPE_MAP: visit_map(worker, object, plan->fixed_map, low, high); break;
+    case TENURE__SHAPE_LEAF:
+        break;
+    case TENURE__SHAPE_MAP:
+        visit_map(worker, object, plan->fixed_map, low, high);
+        break;
     case TENURE__SHAPE_REFS: {
         visit_map(worker, object, plan->fixed_map, low, high);
         const uintptr_t first = object + plan->flex_offset;
@@ -520,7 +530,9 @@ static inline void scan_range(tenure__worker *worker, const tenure__plan *plan, 
         visit_map(worker, object, plan->fixed_map, low, high);
         visit_elements(worker, plan, object, low, high, end);
         break;
-    case TENURE__SHAPE_ITEMS: visit_items(worker, plan, object, low, high, end); break;
+    case TENURE__SHAPE_ITEMS:
+        visit_items(worker, plan, object, low, high, end);
+        break;
     case TENURE__SHAPE_CUSTOM:
         plan->type->trace((void *)object, (void *)low, (void *)high, (tenure_visitor *)worker);
         break;
@@ -610,10 +622,18 @@ static void process_entry(tenure__worker *worker, uintptr_t entry)
 {
     const uintptr_t address = entry & ~(uintptr_t)TENURE__ENTRY_TAG;
     switch (entry & TENURE__ENTRY_TAG) {
-    case TENURE__ENTRY_SLOT: process_slot(worker, (uintptr_t *)address); break;
-    case TENURE__ENTRY_PIECE: scan_piece(worker, address); break;
-    case TENURE__ENTRY_OBJECT: scan(worker, address, tenure__header_load(address)); break;
-    default: tenure__process_old_entry(worker, entry); break;
+    case TENURE__ENTRY_SLOT:
+        process_slot(worker, (uintptr_t *)address);
+        break;
+    case TENURE__ENTRY_PIECE:
+        scan_piece(worker, address);
+        break;
+    case TENURE__ENTRY_OBJECT:
+        scan(worker, address, tenure__header_load(address));
+        break;
+    default:
+        tenure__process_old_entry(worker, entry);
+        break;
     }
 }
 
@@ -679,12 +699,14 @@ void tenure__trace_drain(tenure__worker *worker)
             }
             /* Somebody is there to take it, and nothing lies ready. */
             if (worker->top > SHARE_ABOVE && empty(&heap->shared) &&
-                (atomic_load_explicit(&gang->members, memory_order_relaxed) << 1 & ~((uint64_t)2 << worker->index)) != 0)
+                (atomic_load_explicit(&gang->members, memory_order_relaxed) << 1 & ~((uint64_t)2 << worker->index)) !=
+                    0)
                 share(worker, worker->top / 2);
         }
         if (find_work(worker)) continue;
         /* Idle. When nobody works and nothing lies ready, nothing ever will: only workers make work, and each of them
-         * leaves no packet behind before it stops working. acq_rel: what each worker wrote is everybody's at the end. */
+         * leaves no packet behind before it stops working. acq_rel: what each worker wrote is everybody's at the end.
+         */
         if (atomic_fetch_sub_explicit(&heap->working, 1, memory_order_acq_rel) == 1 && !apart_due(heap)) return;
         for (unsigned spins = 0;; spins++) {
             if (!empty(&heap->shared) || (worker->may_trace && apart_due(heap))) {
@@ -695,16 +717,18 @@ void tenure__trace_drain(tenure__worker *worker)
             if (atomic_load_explicit(&heap->working, memory_order_acquire) == 0 && !apart_due(heap) &&
                 empty(&heap->shared))
                 return;
-            if (spins < 100) tenure__cpu_relax();
-            else sched_yield();
+            if (spins < 100)
+                tenure__cpu_relax();
+            else
+                sched_yield();
         }
     }
 }
 
 /* --- after an overflow --- */
 
-/* Its slots are processed at once instead of pushed: what could not be queued is found here without a queue, and what it
- * leads to is either scanned now or flagged in turn, so every round makes progress. */
+/* Its slots are processed at once instead of pushed: what could not be queued is found here without a queue, and what
+ * it leads to is either scanned now or flagged in turn, so every round makes progress. */
 static void rescan_object(tenure__worker *worker, uintptr_t object, uint32_t block)
 {
     tenure_heap *heap = worker->heap;

@@ -8,10 +8,10 @@
 /* What to do with a reference, by the kind of its target's block. */
 enum {
     TENURE__ACTION_NONE,
-    TENURE__ACTION_MOVE,  /* copy, unless it is pinned */
-    TENURE__ACTION_MARK,  /* set the mark bit; scan if it was not set */
+    TENURE__ACTION_MOVE, /* copy, unless it is pinned */
+    TENURE__ACTION_MARK, /* set the mark bit; scan if it was not set */
     TENURE__ACTION_MARK_LEAF,
-    TENURE__ACTION_LARGE  /* claim by STAYS */
+    TENURE__ACTION_LARGE /* claim by STAYS */
 };
 
 /* Entries of work lists and logs: an address with a tag in the low three bits. */
@@ -40,7 +40,8 @@ void tenure__trace_push(tenure__worker *worker, uintptr_t entry);
 /* Works until no worker has any work left. */
 void tenure__trace_drain(tenure__worker *worker);
 
-/* Pins the object: it does not move in this collection; live: it is alive and will be scanned. Before anything is copied. */
+/* Pins the object: it does not move in this collection; live: it is alive and will be scanned. Before anything is
+ * copied. */
 void tenure__pin_object(tenure__worker *worker, uintptr_t object, bool live);
 /* The same for whatever an ambiguous word may point to. */
 void tenure__pin_word(tenure__worker *worker, uintptr_t word, bool live);

@@ -1,5 +1,6 @@
-/* The arena: one reservation without access rights, small blocks in its first half, runs for large objects in its second;
- * committed in steps of 4 MiB, given back block by block. Beside it the side tables, one mapping, populated as used.
+/* The arena: one reservation without access rights, small blocks in its first half, runs for large objects in its
+ * second; committed in steps of 4 MiB, given back block by block. Beside it the side tables, one mapping, populated as
+ * used.
  *
  * Blocks are taken and given without locks; runs under the large lock while mutators run. */
 #include "lib/heap/heap.h"
@@ -116,8 +117,8 @@ static bool charge(tenure_heap *heap, uint32_t blocks)
     uint64_t used = atomic_load_explicit(&heap->used_blocks, memory_order_relaxed);
     do {
         if (used + blocks > heap->max_blocks) return false;
-    } while (!atomic_compare_exchange_weak_explicit(&heap->used_blocks, &used, used + blocks, memory_order_relaxed,
-        memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(
+        &heap->used_blocks, &used, used + blocks, memory_order_relaxed, memory_order_relaxed));
     return true;
 }
 
@@ -134,8 +135,8 @@ uint32_t tenure__blocks_pop(tenure_heap *heap, tenure__index_stack *stack)
     while ((uint32_t)head != 0) {
         const uint32_t next = __atomic_load_n(&heap->blocks[(uint32_t)head - 1].next, __ATOMIC_RELAXED);
         /* The tag makes the exchange fail if the block was popped and pushed again meanwhile (ABA). */
-        if (atomic_compare_exchange_weak_explicit(stack, &head, ((head >> 32) + 1) << 32 | next, memory_order_acquire,
-                memory_order_acquire))
+        if (atomic_compare_exchange_weak_explicit(
+                stack, &head, ((head >> 32) + 1) << 32 | next, memory_order_acquire, memory_order_acquire))
             return (uint32_t)head - 1;
     }
     return TENURE__NO_BLOCK;
@@ -148,8 +149,8 @@ static uint32_t take_fresh(tenure_heap *heap)
     do {
         if (block == heap->large_start) return TENURE__NO_BLOCK;
         if (!commit(heap, &heap->committed, block + 1, heap->large_start)) return TENURE__NO_BLOCK;
-    } while (!atomic_compare_exchange_weak_explicit(&heap->frontier, &block, block + 1, memory_order_relaxed,
-        memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(
+        &heap->frontier, &block, block + 1, memory_order_relaxed, memory_order_relaxed));
     atomic_fetch_add_explicit(&heap->resident_blocks, 1, memory_order_relaxed);
     return block;
 }
@@ -196,8 +197,8 @@ void tenure__blocks_give(tenure_heap *heap, uint32_t first, uint32_t last, uint3
     uint64_t head = atomic_load_explicit(&heap->free_blocks, memory_order_relaxed);
     do {
         __atomic_store_n(&heap->blocks[last].next, (uint32_t)head, __ATOMIC_RELAXED);
-    } while (!atomic_compare_exchange_weak_explicit(&heap->free_blocks, &head, ((head >> 32) + 1) << 32 | (first + 1),
-        memory_order_release, memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(
+        &heap->free_blocks, &head, ((head >> 32) + 1) << 32 | (first + 1), memory_order_release, memory_order_relaxed));
     atomic_fetch_add_explicit(&heap->free_count, count, memory_order_relaxed);
     atomic_fetch_sub_explicit(&heap->used_blocks, count, memory_order_relaxed);
 }
@@ -269,13 +270,14 @@ void tenure__run_give(tenure_heap *heap, uint32_t head)
 
 /* --- the daemon's work: memory ahead of need, and back to the system --- */
 
-/* Huge pages only here, where they are populated before anybody gets them: a fault of 2 MiB in a mutator would hold up a
- * stop for milliseconds. */
+/* Huge pages only here, where they are populated before anybody gets them: a fault of 2 MiB in a mutator would hold up
+ * a stop for milliseconds. */
 static void commit_huge(tenure_heap *heap)
 {
     uint32_t from = atomic_load_explicit(&heap->committed, memory_order_acquire);
     const uint32_t to = from + TENURE__COMMIT_BLOCKS;
-    if (to > heap->large_start || from - atomic_load_explicit(&heap->frontier, memory_order_relaxed) > TENURE__COMMIT_BLOCKS)
+    if (to > heap->large_start ||
+        from - atomic_load_explicit(&heap->frontier, memory_order_relaxed) > TENURE__COMMIT_BLOCKS)
         return;
     void *start = (void *)tenure__block_start(heap, from);
     const size_t bytes = (size_t)TENURE__COMMIT_BLOCKS << TENURE__BLOCK_SHIFT;
@@ -291,7 +293,8 @@ void tenure__arena_populate(tenure_heap *heap, uint32_t blocks)
     if (heap->options.huge_pages) commit_huge(heap);
     while (atomic_load_explicit(&heap->free_count, memory_order_relaxed) < blocks &&
            atomic_load_explicit(&heap->used_blocks, memory_order_relaxed) +
-                   atomic_load_explicit(&heap->free_count, memory_order_relaxed) < heap->max_blocks) {
+                   atomic_load_explicit(&heap->free_count, memory_order_relaxed) <
+               heap->max_blocks) {
         uint32_t block = take_returned(heap);
         if (block == TENURE__NO_BLOCK) block = take_fresh(heap);
         if (block == TENURE__NO_BLOCK) return;
@@ -319,8 +322,8 @@ static bool return_run(tenure_heap *heap)
     uint32_t from = heap->large_start;
     while (from < end && (tenure__kind_of(heap, from) != TENURE__KIND_FREE || heap->blocks[from].returned)) from++;
     uint32_t to = from;
-    while (to < end && to - from < AT_ONCE && tenure__kind_of(heap, to) == TENURE__KIND_FREE &&
-           !heap->blocks[to].returned)
+    while (
+        to < end && to - from < AT_ONCE && tenure__kind_of(heap, to) == TENURE__KIND_FREE && !heap->blocks[to].returned)
         tenure__set_kind(heap, to++, TENURE__KIND_RESERVED);
     TENURE__MUST(pthread_mutex_unlock(&heap->large_lock));
     tenure__unlock_stop(&heap->world);

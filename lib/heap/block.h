@@ -1,8 +1,8 @@
 /* Blocks and what is known of them beside the heap: the unit of ownership is a block of 32 KiB.
  *
- * A cell is an object's 8-byte header and its payload, rounded up to granules of 16 bytes. Payloads are 16-aligned, so a
- * cell starts at 8 mod 16. An object is named by its payload's address; its granule in the block is (address >> 4) & 2047,
- * from 1 to 2047, and the granules of its cell are counted from there. */
+ * A cell is an object's 8-byte header and its payload, rounded up to granules of 16 bytes. Payloads are 16-aligned, so
+ * a cell starts at 8 mod 16. An object is named by its payload's address; its granule in the block is (address >> 4) &
+ * 2047, from 1 to 2047, and the granules of its cell are counted from there. */
 #ifndef TENURE_LIB_HEAP_BLOCK_H
 #define TENURE_LIB_HEAP_BLOCK_H
 
@@ -26,11 +26,11 @@ enum {
 enum {
     TENURE__KIND_FREE = 0,
     TENURE__KIND_GENERATION = 3,
-    TENURE__KIND_HEAD = 4,      /* first block of a large object's run */
-    TENURE__KIND_TAIL = 8,      /* another block of it */
-    TENURE__KIND_LEAF = 16,     /* objects without references only */
+    TENURE__KIND_HEAD = 4,       /* first block of a large object's run */
+    TENURE__KIND_TAIL = 8,       /* another block of it */
+    TENURE__KIND_LEAF = 16,      /* objects without references only */
     TENURE__KIND_AMBIGUOUS = 32, /* ambiguous objects only */
-    TENURE__KIND_EVACUATE = 64, /* sparse: this full collection empties it */
+    TENURE__KIND_EVACUATE = 64,  /* sparse: this full collection empties it */
     TENURE__KIND_RESERVED = 128, /* alone: a run that its owner still zeroes */
     TENURE__KIND_FROZEN = 128    /* with a generation: left the collected set */
 };
@@ -39,32 +39,33 @@ static inline unsigned tenure__kind_generation(uint8_t kind) { return (kind & TE
 
 /* Flags of a block. Set in stops by any worker (atomic or), or by a barrier where it says so. */
 enum {
-    TENURE__BLOCK_KEEPS = 1,     /* some objects stay: settled at the end of the stop */
-    TENURE__BLOCK_RESIDENTS = 2, /* a Gen 0 block with older objects in it */
-    TENURE__BLOCK_RESCAN = 4,    /* a work list or a log overflowed: scan every object of it (barriers too) */
-    TENURE__BLOCK_CARDS = 8,     /* some card is dirty and the block is logged (barriers) */
-    TENURE__BLOCK_CARDS_OLD = 16, /* some card is remembered and the block is on the Gen 2->1 list */
+    TENURE__BLOCK_KEEPS = 1,        /* some objects stay: settled at the end of the stop */
+    TENURE__BLOCK_RESIDENTS = 2,    /* a Gen 0 block with older objects in it */
+    TENURE__BLOCK_RESCAN = 4,       /* a work list or a log overflowed: scan every object of it (barriers too) */
+    TENURE__BLOCK_CARDS = 8,        /* some card is dirty and the block is logged (barriers) */
+    TENURE__BLOCK_CARDS_OLD = 16,   /* some card is remembered and the block is on the Gen 2->1 list */
     TENURE__BLOCK_RESCAN_NEXT = 32, /* in stops: RESCAN for the next collection */
-    TENURE__BLOCK_OLD_PINS = 64, /* in stops: an idle thread pins something here, which shall end in Gen 2 */
-    TENURE__BLOCK_OPEN = 128     /* a worker's buffer lies in it, or a mutator's chunk */
+    TENURE__BLOCK_OLD_PINS = 64,    /* in stops: an idle thread pins something here, which shall end in Gen 2 */
+    TENURE__BLOCK_OPEN = 128        /* a worker's buffer lies in it, or a mutator's chunk */
 };
 
 typedef struct tenure__block {
     _Atomic uint32_t flags;
-    uint32_t next;                 /* in a list of blocks, plus one; owner of the list */
-    uint16_t first[TENURE__WINDOWS]; /* Gen 0: granule of the first cell that starts in each window, 0: none yet. Owner */
+    uint32_t next; /* in a list of blocks, plus one; owner of the list */
+    uint16_t
+        first[TENURE__WINDOWS]; /* Gen 0: granule of the first cell that starts in each window, 0: none yet. Owner */
     _Atomic uint32_t pinned_granules; /* in stops */
-    uint32_t live_granules;        /* when last swept or settled */
-    uint32_t head_distance;        /* blocks back to the run's head */
-    uint32_t run_blocks;           /* head: length of the run */
-    uint64_t large_bytes;          /* head: payload bytes */
-    uint32_t large_offset;         /* head: of the payload from the block's start */
-    uint8_t sparse;                /* in stops: what stays here becomes (or remains) Gen 1, and the block is nursery again */
-    uint8_t returned;              /* memory was given back since it was last used */
+    uint32_t live_granules;           /* when last swept or settled */
+    uint32_t head_distance;           /* blocks back to the run's head */
+    uint32_t run_blocks;              /* head: length of the run */
+    uint64_t large_bytes;             /* head: payload bytes */
+    uint32_t large_offset;            /* head: of the payload from the block's start */
+    uint8_t sparse;   /* in stops: what stays here becomes (or remains) Gen 1, and the block is nursery again */
+    uint8_t returned; /* memory was given back since it was last used */
 } tenure__block;
 
-/* Bits of one block in a bitmap. Words are accessed relaxed: whoever owns the block writes them, or all workers by atomic
- * or; who reads them after a phase is ordered by the phase's end. */
+/* Bits of one block in a bitmap. Words are accessed relaxed: whoever owns the block writes them, or all workers by
+ * atomic or; who reads them after a phase is ordered by the phase's end. */
 typedef _Atomic uint64_t tenure__bits;
 
 static inline bool tenure__bit_get(const tenure__bits *bits, unsigned granule)
@@ -96,9 +97,10 @@ static inline unsigned tenure__bit_before(const tenure__bits *bits, unsigned gra
 }
 
 /* The granules that live objects occupy, from the bits of their starts and ends. An end that no live start precedes is
- * stale and does no harm: adding the starts to the complement of the ends carries from each start to its end and stops. */
-static inline void tenure__occupied(const tenure__bits *starts, const tenure__bits *ends,
-                                    uint64_t occupied[TENURE__BITMAP_WORDS])
+ * stale and does no harm: adding the starts to the complement of the ends carries from each start to its end and stops.
+ */
+static inline void tenure__occupied(
+    const tenure__bits *starts, const tenure__bits *ends, uint64_t occupied[TENURE__BITMAP_WORDS])
 {
     unsigned char carry = 0;
     for (unsigned i = 0; i < TENURE__BITMAP_WORDS; i++) {
@@ -113,8 +115,8 @@ static inline void tenure__occupied(const tenure__bits *starts, const tenure__bi
 }
 
 /* The next run of granules that are not occupied, from *start on, at least min long; false: none. */
-static inline bool tenure__next_hole(const uint64_t occupied[TENURE__BITMAP_WORDS], unsigned *start, unsigned *end,
-                                     unsigned min)
+static inline bool tenure__next_hole(
+    const uint64_t occupied[TENURE__BITMAP_WORDS], unsigned *start, unsigned *end, unsigned min)
 {
     unsigned at = *start;
     while (at < TENURE__GRANULES) {

@@ -1,5 +1,5 @@
-/* From an address to the object that it points into. Old blocks have a bit for every object; Gen 0 blocks are walked from
- * the first cell of the address's window (the slow path of allocation notes it). */
+/* From an address to the object that it points into. Old blocks have a bit for every object; Gen 0 blocks are walked
+ * from the first cell of the address's window (the slow path of allocation notes it). */
 #include "lib/heap/heap.h"
 
 /* Of a cell that has bits, also when its header is gone. */
@@ -11,9 +11,9 @@ static unsigned granules_by_ends(tenure_heap *heap, uint32_t block, unsigned sta
     return end - start + 1;
 }
 
-/* The granules of the cell of a Gen 0 block that begins there; 0: nothing was allocated here yet. In a stop its header may
- * be a forwarding address already. Then the copy tells, less the granule that the move may have appended: but not of a
- * resident, which may have had a stored hash before; it has bits. */
+/* The granules of the cell of a Gen 0 block that begins there; 0: nothing was allocated here yet. In a stop its header
+ * may be a forwarding address already. Then the copy tells, less the granule that the move may have appended: but not
+ * of a resident, which may have had a stored hash before; it has bits. */
 static unsigned cell_granules(tenure_heap *heap, uint32_t block, unsigned at)
 {
     const uintptr_t object = tenure__block_start(heap, block) + (uintptr_t)at * 16;
@@ -118,7 +118,4 @@ uintptr_t tenure__find_old_owner(tenure_heap *heap, uintptr_t slot)
     return old_object_at(heap, block, tenure__granule_of(slot));
 }
 
-void *tenure_object_at(tenure_heap *heap, const void *p)
-{
-    return (void *)tenure__find_object(heap, (uintptr_t)p);
-}
+void *tenure_object_at(tenure_heap *heap, const void *p) { return (void *)tenure__find_object(heap, (uintptr_t)p); }

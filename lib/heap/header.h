@@ -1,5 +1,5 @@
-/* An object's header word, 8 bytes before its payload. Bit 0 tells it from a forwarding address (which replaces it during
- * a stop). Outside stops it changes only by atomic read-modify-write. */
+/* An object's header word, 8 bytes before its payload. Bit 0 tells it from a forwarding address (which replaces it
+ * during a stop). Outside stops it changes only by atomic read-modify-write. */
 #ifndef TENURE_LIB_HEAP_HEADER_H
 #define TENURE_LIB_HEAP_HEADER_H
 
@@ -9,12 +9,12 @@
 #include <tenure/alloc.h>
 
 enum {
-    TENURE__HEADER = 1,      /* a header, not a forwarding address */
+    TENURE__HEADER = 1, /* a header, not a forwarding address */
     /* TENURE__UNLOGGED = 2: older than Gen 0 and not logged since the last collection (include/tenure/barrier.h) */
-    TENURE__REMEMBERED = 4,  /* on the Gen 2->1 list */
-    TENURE__STAYS = 8,       /* in stops: alive and stays where it is */
-    TENURE__PINNED = 16,     /* in stops: may not move, alive or not */
-    TENURE__HASHED = 32,     /* its identity hash was asked for */
+    TENURE__REMEMBERED = 4,   /* on the Gen 2->1 list */
+    TENURE__STAYS = 8,        /* in stops: alive and stays where it is */
+    TENURE__PINNED = 16,      /* in stops: may not move, alive or not */
+    TENURE__HASHED = 32,      /* its identity hash was asked for */
     TENURE__HASH_STORED = 64, /* its last granule holds the hash */
     TENURE__LARGE = 128,
     TENURE__SIZE_MASK = 0xffff,

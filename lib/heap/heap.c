@@ -38,10 +38,9 @@ static tenure_status create_parts(tenure_heap *heap)
     tenure_status status = tenure__arena_create(heap);
     if (status != TENURE_OK) return status;
     const uint64_t packets = heap->options.max_heap / 64 / sizeof(tenure__packet);
-    status = tenure__packets_create(&heap->packets,
-        heap->options.torture & TENURE_TORTURE_OVERFLOW ? PACKETS_TORTURED
-        : packets > PACKETS_MIN                         ? (uint32_t)packets
-                                                        : PACKETS_MIN);
+    status = tenure__packets_create(&heap->packets, heap->options.torture & TENURE_TORTURE_OVERFLOW ? PACKETS_TORTURED
+                                                    : packets > PACKETS_MIN                         ? (uint32_t)packets
+                                                                                                    : PACKETS_MIN);
     if (status != TENURE_OK) return status;
     status = create_workers(heap);
     if (status != TENURE_OK) return status;
@@ -75,8 +74,10 @@ tenure_status tenure_heap_create(tenure_heap **out, const tenure_options *option
     *out = 0;
     tenure_options options;
     tenure_status status = TENURE_OK;
-    if (options_or_null == 0) status = tenure_options_init(&options, 0, 0);
-    else status = tenure__options_check(options_or_null, 0, 0);
+    if (options_or_null == 0)
+        status = tenure_options_init(&options, 0, 0);
+    else
+        status = tenure__options_check(options_or_null, 0, 0);
     if (status != TENURE_OK) return status;
     if (options_or_null != 0) options = *options_or_null;
     tenure_heap *heap;

@@ -16,7 +16,7 @@
 
 enum { TENURE__PACKET_ENTRIES = 63 };
 typedef struct tenure__packet {
-    uint32_t next;  /* in a list, 0: none */
+    uint32_t next; /* in a list, 0: none */
     uint32_t count;
     uintptr_t entries[TENURE__PACKET_ENTRIES];
 } tenure__packet;
@@ -25,10 +25,10 @@ typedef struct tenure__packet {
 typedef _Atomic uint64_t tenure__index_stack;
 
 typedef struct tenure__packets {
-    tenure__packet *pool;      /* index 1 on */
+    tenure__packet *pool; /* index 1 on */
     size_t pool_bytes;
     uint32_t capacity;
-    _Atomic uint32_t used;     /* never handed out from here on */
+    _Atomic uint32_t used; /* never handed out from here on */
     tenure__index_stack free;
 } tenure__packets;
 
@@ -41,8 +41,9 @@ static inline uint8_t tenure__sort_kind(unsigned sort)
 }
 static inline unsigned tenure__kind_sort(uint8_t kind)
 {
-    return kind & TENURE__KIND_LEAF ? TENURE__LEAF
-        : kind & TENURE__KIND_AMBIGUOUS ? TENURE__APART_AMBIGUOUS : TENURE__PLAIN;
+    return kind & TENURE__KIND_LEAF        ? TENURE__LEAF
+           : kind & TENURE__KIND_AMBIGUOUS ? TENURE__APART_AMBIGUOUS
+                                           : TENURE__PLAIN;
 }
 
 typedef struct tenure__buffer {
@@ -55,19 +56,19 @@ enum { TENURE__STACK_WORDS = 2048, TENURE__RING = 4 };
 typedef struct tenure__worker {
     struct tenure_heap *heap;
     unsigned index;
-    bool may_trace;        /* may call the program's trace functions */
-    bool immediate;        /* slots are processed at once (scanning an old object) instead of pushed */
-    bool later;            /* what is found is queued instead of scanned: bounds the recursion */
-    bool pins_for_idle;    /* what is pinned now shall end in Gen 2 */
-    bool edge;             /* an immediate slot led to Gen 1 */
-    uint32_t scanned;      /* objects in this phase, until help was invited */
-    uint32_t top;          /* of the local stack */
+    bool may_trace;     /* may call the program's trace functions */
+    bool immediate;     /* slots are processed at once (scanning an old object) instead of pushed */
+    bool later;         /* what is found is queued instead of scanned: bounds the recursion */
+    bool pins_for_idle; /* what is pinned now shall end in Gen 2 */
+    bool edge;          /* an immediate slot led to Gen 1 */
+    uint32_t scanned;   /* objects in this phase, until help was invited */
+    uint32_t top;       /* of the local stack */
     uint32_t ring_at;
     uintptr_t ring[TENURE__RING];
     tenure__buffer buffers[3][TENURE__BLOCK_SORTS]; /* by generation (1 and 2) and sort */
-    uint32_t remembered;   /* packets of Gen 2->1 entries that this worker found */
+    uint32_t remembered;                            /* packets of Gen 2->1 entries that this worker found */
     uint64_t copied_bytes, copied_objects, pinned_objects, stayed_objects, logged_objects;
-    uint64_t nospace;      /* torture: every other copy finds no memory */
+    uint64_t nospace; /* torture: every other copy finds no memory */
     uintptr_t stack[TENURE__STACK_WORDS];
 } tenure__worker;
 
@@ -80,7 +81,7 @@ typedef struct tenure__allocator {
     uint32_t chunk_block;    /* plus one, 0: none */
     uint32_t apart_block;    /* likewise, for ambiguous objects */
     uintptr_t apart_top, apart_end;
-    uint32_t logs;           /* packets of this thread's log, the one being filled first; 0: none */
+    uint32_t logs; /* packets of this thread's log, the one being filled first; 0: none */
     uint64_t torture_count;
     _Atomic uint64_t allocated_bytes; /* chunks and large objects handed to this thread; read under RCU */
 } tenure__allocator;
@@ -102,7 +103,7 @@ typedef struct tenure__root_callback {
 } tenure__root_callback;
 
 struct tenure_handle {
-    uintptr_t object;           /* the reference; atomic relaxed (read by tenure_handle_get) */
+    uintptr_t object; /* the reference; atomic relaxed (read by tenure_handle_get) */
     tenure_heap *heap;
     struct tenure_handle *next; /* free list */
     bool young;                 /* on the young list */
@@ -113,7 +114,7 @@ struct tenure_stack {
     struct tenure_stack *next;
     uintptr_t low, high;
     uintptr_t save_start, save_end;
-    uintptr_t stack_pointer;    /* while it does not run; 0: never ran yet, only the save area counts */
+    uintptr_t stack_pointer; /* while it does not run; 0: never ran yet, only the save area counts */
     uintptr_t registers[TENURE__SAVED_REGISTERS];
     _Atomic(tenure__mutator *) runner;
     uint64_t switches, scanned_switches; /* as idle entries: a Gen 0 stop skips it while they are equal */
@@ -121,17 +122,20 @@ struct tenure_stack {
 
 /* Everything here: stop lock. */
 typedef struct tenure__roots {
-    tenure__ranges slots;     /* start: the slot */
+    tenure__ranges slots; /* start: the slot */
     tenure__ranges precise, ambiguous;
-    tenure__ranges program;   /* data segments */
+    tenure__ranges program; /* data segments */
     tenure__root_callback *callbacks;
     size_t callback_count, callback_capacity;
-    tenure_handle **handles;  /* all that were ever made, in chunks; index order */
+    tenure_handle **handles; /* all that were ever made, in chunks; index order */
     size_t handle_count, handle_capacity;
     tenure_handle *free_handles;
     tenure_handle **young_handles;
     size_t young_count, young_capacity;
-    struct pin { uintptr_t object; size_t count; } *pins;
+    struct pin {
+        uintptr_t object;
+        size_t count;
+    } * pins;
     size_t pin_count, pin_capacity;
     struct tenure_stack *stacks;
     bool program_wanted;
@@ -140,21 +144,21 @@ typedef struct tenure__roots {
 /* --- the heap --- */
 
 typedef struct tenure__order {
-    int generation;      /* what the next collection that a mutator leads collects */
+    int generation; /* what the next collection that a mutator leads collects */
     const char *reason;
 } tenure__order;
 
 /* How Gen 0's budget finds its size; lib/collection/sizing.c. */
 typedef struct tenure__budget {
     unsigned level, held_level, level_max;
-    unsigned left;            /* collections to the end of the trial or the hold */
-    unsigned hold;            /* length of the next hold */
-    unsigned runners;         /* mutators that the level was last raised for */
+    unsigned left;    /* collections to the end of the trial or the hold */
+    unsigned hold;    /* length of the next hold */
+    unsigned runners; /* mutators that the level was last raised for */
     bool trying, up;
     uint64_t cost_ns, allocated_bytes; /* since it began */
-    double held_cost;         /* ns a byte at the held level */
-    double reference_cost;    /* the best of the way down */
-    uint64_t work_average_ns; /* of a young collection */
+    double held_cost;                  /* ns a byte at the held level */
+    double reference_cost;             /* the best of the way down */
+    uint64_t work_average_ns;          /* of a young collection */
 } tenure__budget;
 
 struct tenure_heap {
@@ -175,11 +179,11 @@ struct tenure_heap {
     void *side_tables;
     size_t side_bytes;
 
-    _Atomic uint32_t frontier;        /* small blocks below were handed out at least once */
-    _Atomic uint32_t committed;       /* and below here are committed */
-    _Atomic uint32_t large_frontier;  /* the same for the large part; large lock */
+    _Atomic uint32_t frontier;       /* small blocks below were handed out at least once */
+    _Atomic uint32_t committed;      /* and below here are committed */
+    _Atomic uint32_t large_frontier; /* the same for the large part; large lock */
     _Atomic uint32_t large_committed;
-    uint32_t large_rover;             /* large lock */
+    uint32_t large_rover; /* large lock */
     pthread_mutex_t large_lock;
     tenure__index_stack free_blocks;     /* resident, last in first out */
     tenure__index_stack returned_blocks; /* given back to the system */
@@ -187,18 +191,18 @@ struct tenure_heap {
     _Atomic uint64_t used_blocks;        /* not free, of both parts */
     uint64_t max_blocks;                 /* constant */
     _Atomic uint64_t returned_bytes;
-    _Atomic uint64_t resident_blocks;    /* handed out or populated, not given back */
+    _Atomic uint64_t resident_blocks; /* handed out or populated, not given back */
 
     tenure__packets packets;
     tenure__worker *workers;
-    unsigned worker_count;    /* options.workers and one more, see threads/gang.h */
+    unsigned worker_count; /* options.workers and one more, see threads/gang.h */
 
     /* what belongs to which generation */
-    uint32_t *gen0_blocks;    /* handed to mutators, or with residents */
+    uint32_t *gen0_blocks; /* handed to mutators, or with residents */
     _Atomic uint32_t gen0_count;
     uint32_t *gen1_blocks;
     _Atomic uint32_t gen1_count;
-    uint32_t *young_runs;     /* heads of Gen 0 and Gen 1 runs; large lock, or stopped */
+    uint32_t *young_runs; /* heads of Gen 0 and Gen 1 runs; large lock, or stopped */
     uint32_t young_run_count;
     tenure__index_stack holes[3][TENURE__BLOCK_SORTS]; /* blocks of Gen 1 and 2 with room */
     tenure__index_stack nursery_holes;                 /* Gen 0 blocks with residents */
@@ -207,9 +211,9 @@ struct tenure_heap {
     uint64_t live_bytes;
 
     /* remembered sets (stopped, but for detached logs: stop lock) */
-    uint32_t logs;        /* packets taken from mutators */
-    uint32_t remembered;  /* the Gen 2->1 list */
-    _Atomic bool rescan;  /* some block has RESCAN */
+    uint32_t logs;            /* packets taken from mutators */
+    uint32_t remembered;      /* the Gen 2->1 list */
+    _Atomic bool rescan;      /* some block has RESCAN */
     _Atomic bool rescan_next; /* some block has RESCAN_NEXT */
 
     /* trigger and sizing */
@@ -224,30 +228,30 @@ struct tenure_heap {
     uint64_t gen1_copied_bytes;   /* into Gen 1 since it was last collected; stopped */
     _Atomic int disabled;
     _Atomic int64_t external_bytes;
-    int64_t external_at_full;     /* stopped */
+    int64_t external_at_full;       /* stopped */
     _Atomic uint64_t external_rest; /* bytes that do not yet fill a block */
-    tenure__order order;          /* the standing order; stopped */
-    bool frozen;                  /* some blocks left the collected set; stopped */
-    _Atomic bool ambiguous_used;  /* some ambiguous object was allocated */
-    tenure_thresholds thresholds; /* stop lock */
+    tenure__order order;            /* the standing order; stopped */
+    bool frozen;                    /* some blocks left the collected set; stopped */
+    _Atomic bool ambiguous_used;    /* some ambiguous object was allocated */
+    tenure_thresholds thresholds;   /* stop lock */
 
     tenure__roots roots;
-    tenure_oom_fn *oom;  /* stop lock */
+    tenure_oom_fn *oom; /* stop lock */
     void *oom_arg;
 
     /* this collection; stopped */
-    int condemned;       /* oldest generation collected */
-    unsigned target;     /* generation of copies */
-    bool arm_all;        /* logs had overflowed: sweeping arms every survivor */
-    bool some_sparse;    /* some block was found sparse: objects that stay in it end in Gen 1 */
-    bool marking;        /* Gen 2 is marked */
-    uint8_t action[256]; /* what to do with a reference, by the table's byte (lib/collection/trace.h) */
+    int condemned;              /* oldest generation collected */
+    unsigned target;            /* generation of copies */
+    bool arm_all;               /* logs had overflowed: sweeping arms every survivor */
+    bool some_sparse;           /* some block was found sparse: objects that stay in it end in Gen 1 */
+    bool marking;               /* Gen 2 is marked */
+    uint8_t action[256];        /* what to do with a reference, by the table's byte (lib/collection/trace.h) */
     tenure__index_stack shared; /* packets of work for whoever is hungry */
     tenure__index_stack custom; /* packets with objects that only may_trace workers scan */
     _Atomic int32_t working;    /* workers with work in this phase */
     _Atomic bool overflowed;
-    _Atomic bool callbacks_due;   /* root callbacks wait for a worker that may trace */
-    _Atomic bool rescan_due;      /* the same for blocks that say RESCAN */
+    _Atomic bool callbacks_due; /* root callbacks wait for a worker that may trace */
+    _Atomic bool rescan_due;    /* the same for blocks that say RESCAN */
     _Atomic uint32_t next_job;  /* of a phase that is divided into jobs */
     tenure__event event;        /* being filled */
     uint64_t sequence;
@@ -262,14 +266,14 @@ struct tenure_heap {
     pthread_t daemon;
     _Atomic uint32_t populate_blocks; /* free blocks that the daemon keeps ready */
     _Atomic uint32_t fresh_taken;     /* blocks that were taken without having been populated */
-    uint64_t used_peak_blocks;       /* since memory was last given back; daemon only */
-    uint64_t returned_at;            /* collections completed then; daemon only */
-    _Atomic uint32_t daemon_wake;    /* futex: changes with every request */
+    uint64_t used_peak_blocks;        /* since memory was last given back; daemon only */
+    uint64_t returned_at;             /* collections completed then; daemon only */
+    _Atomic uint32_t daemon_wake;     /* futex: changes with every request */
     _Atomic bool daemon_stops;
-    _Atomic uint32_t wanted[3];      /* tickets: collections asked for, by generation */
-    _Atomic uint32_t done[3];        /* tickets served; futex of those who wait */
-    _Atomic bool full_wanted;        /* Gen 2 outgrew its trigger */
-    _Atomic uint64_t collected;      /* completed collections */
+    _Atomic uint32_t wanted[3]; /* tickets: collections asked for, by generation */
+    _Atomic uint32_t done[3];   /* tickets served; futex of those who wait */
+    _Atomic bool full_wanted;   /* Gen 2 outgrew its trigger */
+    _Atomic uint64_t collected; /* completed collections */
     struct cds_wfcq_head events_head;
     struct cds_wfcq_tail events_tail;
 };
@@ -371,8 +375,9 @@ bool tenure__packet_append(tenure__packets *packets, uint32_t *list, uintptr_t e
 
 /* --- find.c: from addresses to objects --- */
 
-/* The object that address points to or into, or whose end it is, or whose header it is; 0: none. Gen 0 blocks are walked:
- * the owner of the chunk, or stopped. In a stop it works while objects are being forwarded; the result may be forwarded. */
+/* The object that address points to or into, or whose end it is, or whose header it is; 0: none. Gen 0 blocks are
+ * walked: the owner of the chunk, or stopped. In a stop it works while objects are being forwarded; the result may be
+ * forwarded. */
 uintptr_t tenure__find_object(tenure_heap *heap, uintptr_t address);
 /* The object after whose header address could also point: the neighbour of find_object's; 0: none. */
 uintptr_t tenure__find_header_neighbour(tenure_heap *heap, uintptr_t address);

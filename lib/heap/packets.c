@@ -10,16 +10,16 @@ void tenure__index_push(tenure__index_stack *stack, uint32_t *next, uint32_t ind
         __atomic_store_n(next, (uint32_t)head, __ATOMIC_RELAXED);
         new_head = ((head >> 32) + 1) << 32 | index;
         /* release: what was written into the element is the popper's; pairs with the acquire in the pops. */
-    } while (!atomic_compare_exchange_weak_explicit(stack, &head, new_head, memory_order_release,
-        memory_order_relaxed));
+    } while (
+        !atomic_compare_exchange_weak_explicit(stack, &head, new_head, memory_order_release, memory_order_relaxed));
 }
 
 tenure_status tenure__packets_create(tenure__packets *packets, uint32_t capacity)
 {
     packets->capacity = capacity;
     packets->pool_bytes = ((size_t)capacity + 1) * sizeof(tenure__packet);
-    void *memory = mmap(0, packets->pool_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-        0);
+    void *memory =
+        mmap(0, packets->pool_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) return TENURE_ENOMEM;
     packets->pool = memory;
     return TENURE_OK;
@@ -36,8 +36,8 @@ uint32_t tenure__packet_pop(tenure__packets *packets, tenure__index_stack *stack
     while ((uint32_t)head != 0) {
         /* The tag makes the exchange fail if the packet was popped and pushed again meanwhile (ABA). */
         const uint32_t next = __atomic_load_n(&packets->pool[(uint32_t)head].next, __ATOMIC_RELAXED);
-        if (atomic_compare_exchange_weak_explicit(stack, &head, ((head >> 32) + 1) << 32 | next, memory_order_acquire,
-                memory_order_acquire))
+        if (atomic_compare_exchange_weak_explicit(
+                stack, &head, ((head >> 32) + 1) << 32 | next, memory_order_acquire, memory_order_acquire))
             return (uint32_t)head;
     }
     return 0;
@@ -55,8 +55,8 @@ uint32_t tenure__packet_take(tenure__packets *packets)
         packet = atomic_load_explicit(&packets->used, memory_order_relaxed);
         do {
             if (packet == packets->capacity) return 0;
-        } while (!atomic_compare_exchange_weak_explicit(&packets->used, &packet, packet + 1, memory_order_relaxed,
-            memory_order_relaxed));
+        } while (!atomic_compare_exchange_weak_explicit(
+            &packets->used, &packet, packet + 1, memory_order_relaxed, memory_order_relaxed));
         packet++;
     }
     packets->pool[packet].count = 0;

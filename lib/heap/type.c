@@ -33,7 +33,7 @@ static bool map_item(const tenure__item *item, uint64_t *map)
 
 static void compile(tenure__plan *plan, const tenure_type *type)
 {
-    *plan = (tenure__plan){ .type = type, .flex_offset = type->flex_offset, .flex_stride = type->flex_stride };
+    *plan = (tenure__plan) { .type = type, .flex_offset = type->flex_offset, .flex_stride = type->flex_stride };
     plan->has_references = type->item_count != 0 || (type->flags & ~(uint32_t)TENURE__FLEX) != 0;
     bool mapped = true, elements = false;
     for (uint32_t i = 0; i < type->item_count; i++) {
@@ -41,13 +41,20 @@ static void compile(tenure__plan *plan, const tenure_type *type)
         mapped &= map_item(&type->items[i], element ? &plan->element_map : &plan->fixed_map);
         elements |= element;
     }
-    if (type->flags & TENURE__CUSTOM) plan->shape = TENURE__SHAPE_CUSTOM;
-    else if (type->flags & TENURE__AMBIGUOUS) plan->shape = TENURE__SHAPE_AMBIGUOUS;
-    else if (!plan->has_references) plan->shape = TENURE__SHAPE_LEAF;
-    else if (!mapped || (elements && (type->flags & TENURE__FLEX_REFS))) plan->shape = TENURE__SHAPE_ITEMS;
-    else if (elements) plan->shape = TENURE__SHAPE_ELEMENTS;
-    else if (type->flags & TENURE__FLEX_REFS) plan->shape = TENURE__SHAPE_REFS;
-    else plan->shape = TENURE__SHAPE_MAP;
+    if (type->flags & TENURE__CUSTOM)
+        plan->shape = TENURE__SHAPE_CUSTOM;
+    else if (type->flags & TENURE__AMBIGUOUS)
+        plan->shape = TENURE__SHAPE_AMBIGUOUS;
+    else if (!plan->has_references)
+        plan->shape = TENURE__SHAPE_LEAF;
+    else if (!mapped || (elements && (type->flags & TENURE__FLEX_REFS)))
+        plan->shape = TENURE__SHAPE_ITEMS;
+    else if (elements)
+        plan->shape = TENURE__SHAPE_ELEMENTS;
+    else if (type->flags & TENURE__FLEX_REFS)
+        plan->shape = TENURE__SHAPE_REFS;
+    else
+        plan->shape = TENURE__SHAPE_MAP;
 }
 
 static bool register_locked(const tenure_type *type)
@@ -147,7 +154,7 @@ const tenure_type *tenure_type_create(const tenure_type_spec *spec)
     char *name = (char *)&made->items[items];
     memcpy(name, spec->name, name_bytes);
     const bool flexible = spec->flex_stride != 0;
-    made->type = (tenure_type){
+    made->type = (tenure_type) {
         .name = name,
         .header = &made->header,
         .items = made->items,
@@ -163,7 +170,7 @@ const tenure_type *tenure_type_create(const tenure_type_spec *spec)
     for (size_t i = 0; i < items; i++) {
         const bool element = i >= spec->reference_count;
         const size_t offset = element ? spec->flex_references[i - spec->reference_count] : spec->references[i];
-        made->items[i] = (tenure__item){ (uint32_t)offset, 1, 8, element ? TENURE__ELEMENT : TENURE__REFERENCE };
+        made->items[i] = (tenure__item) { (uint32_t)offset, 1, 8, element ? TENURE__ELEMENT : TENURE__REFERENCE };
     }
     if (register_type(&made->type)) return &made->type;
     free(made);
@@ -182,8 +189,12 @@ static struct made_type *make_array_type(const tenure_type *element)
     array->element = element;
     if (element->item_count != 0 && element->size % 8 != 0)
         tenure__misuse("tenure_new_array", "the references of its elements must be aligned");
-    array->type = (tenure_type){ .name = element->name, .header = &array->header, .items = array->items,
-        .item_count = element->item_count, .align = element->align, .flex_stride = element->size,
+    array->type = (tenure_type) { .name = element->name,
+        .header = &array->header,
+        .items = array->items,
+        .item_count = element->item_count,
+        .align = element->align,
+        .flex_stride = element->size,
         .flags = TENURE__FLEX | (element->flags & TENURE__AMBIGUOUS) };
     for (uint32_t i = 0; i < element->item_count; i++) {
         array->items[i] = element->items[i];

@@ -9,10 +9,10 @@
 typedef enum tenure__shape {
     TENURE__SHAPE_FILLER,
     TENURE__SHAPE_LEAF,
-    TENURE__SHAPE_MAP,       /* references by fixed_map alone */
-    TENURE__SHAPE_REFS,      /* fixed_map, then every word from flex_offset on */
-    TENURE__SHAPE_ELEMENTS,  /* fixed_map, then element_map in every element */
-    TENURE__SHAPE_ITEMS,     /* anything else: the descriptor's items */
+    TENURE__SHAPE_MAP,      /* references by fixed_map alone */
+    TENURE__SHAPE_REFS,     /* fixed_map, then every word from flex_offset on */
+    TENURE__SHAPE_ELEMENTS, /* fixed_map, then element_map in every element */
+    TENURE__SHAPE_ITEMS,    /* anything else: the descriptor's items */
     TENURE__SHAPE_CUSTOM,
     TENURE__SHAPE_AMBIGUOUS
 } tenure__shape;

@@ -1,7 +1,8 @@
 /* The heap verifier: walks every block and checks what the collector relies on.
  *   - the table, the lists and the counters agree; free blocks have no bits and no flags
  *   - every Gen 0 block can be walked from cell to cell; only residents have bits
- *   - every object has a registered type, a size that fits, the generation of its place, no flag of a stop, no forwarding
+ *   - every object has a registered type, a size that fits, the generation of its place, no flag of a stop, no
+ * forwarding
  *   - every precise reference leads to an object's start that is alive
  *   - remembered sets are complete: an older object that refers to a younger one is logged or remembered
  *   - what is older than Gen 0 and not logged is armed
@@ -15,10 +16,10 @@ typedef struct verification {
     tenure_heap *heap;
     const char *when;
     bool sound;
-    uintptr_t object;       /* whose references are being checked */
+    uintptr_t object; /* whose references are being checked */
     const tenure__plan *plan;
     unsigned generation;
-    bool covered;           /* it is logged: any younger reference is allowed */
+    bool covered; /* it is logged: any younger reference is allowed */
     bool remembered;
 } verification;
 
@@ -105,9 +106,11 @@ static void check_item(verification *check, const tenure__item *item, uintptr_t 
             continue;
         }
         const uintptr_t target = tenure__find_object(check->heap, *(uintptr_t *)slot);
-        if (target != 0) check_edge(check, slot, target);
+        if (target != 0)
+            check_edge(check, slot, target);
         else if (tenure__in_arena(check->heap, *(uintptr_t *)slot))
-            fault(check, "interior field at +%lu holds %#lx, where no object is", slot - check->object, *(uintptr_t *)slot);
+            fault(check, "interior field at +%lu holds %#lx, where no object is", slot - check->object,
+                *(uintptr_t *)slot);
     }
 }
 
@@ -116,7 +119,9 @@ static void check_references(verification *check, uintptr_t object, uintptr_t en
     const tenure__plan *plan = check->plan;
     const tenure_type *type = plan->type;
     switch ((tenure__shape)plan->shape) {
-    case TENURE__SHAPE_MAP: check_map(check, object, plan->fixed_map); break;
+    case TENURE__SHAPE_MAP:
+        check_map(check, object, plan->fixed_map);
+        break;
     case TENURE__SHAPE_REFS:
         check_map(check, object, plan->fixed_map);
         for (uintptr_t slot = object + plan->flex_offset; slot < end; slot += 8) check_slot(check, slot);
@@ -129,13 +134,15 @@ static void check_references(verification *check, uintptr_t object, uintptr_t en
     case TENURE__SHAPE_ITEMS:
         for (uint32_t i = 0; i < type->item_count; i++) {
             const tenure__item *item = &type->items[i];
-            if (item->kind != TENURE__ELEMENT) check_item(check, item, object);
+            if (item->kind != TENURE__ELEMENT)
+                check_item(check, item, object);
             else
                 for (uintptr_t at = object + plan->flex_offset; at + plan->flex_stride <= end; at += plan->flex_stride)
                     check_item(check, item, at);
         }
         break;
-    default: break; /* nothing precise is known of the others */
+    default:
+        break; /* nothing precise is known of the others */
     }
 }
 
@@ -157,13 +164,15 @@ static void check_object(verification *check, uintptr_t object, uint32_t block, 
         return;
     }
     check->plan = tenure__plan_of(header);
-    if (header & (TENURE__STAYS | TENURE__PINNED)) fault(check, "a flag of the stop was left: %#lx", (unsigned long)header);
+    if (header & (TENURE__STAYS | TENURE__PINNED))
+        fault(check, "a flag of the stop was left: %#lx", (unsigned long)header);
     if (check->generation < least_generation) fault(check, "younger than its block (%u)", least_generation);
     const bool logged = (header & TENURE__UNLOGGED) == 0;
     if (check->generation == 0 && !logged) fault(check, "in Gen 0 and armed");
     const uintptr_t end = object + tenure__payload_bytes(heap, object, header);
-    const uintptr_t room = tenure__block_start(heap, block) +
-                           ((size_t)(header & TENURE__LARGE ? heap->blocks[block].run_blocks : 1) << TENURE__BLOCK_SHIFT);
+    const uintptr_t room =
+        tenure__block_start(heap, block) +
+        ((size_t)(header & TENURE__LARGE ? heap->blocks[block].run_blocks : 1) << TENURE__BLOCK_SHIFT);
     if (end > room) fault(check, "reaches beyond its block");
     check->covered = check->generation == 0 || (logged && (header & TENURE__LARGE) == 0) ||
                      (tenure__flags_of(&heap->blocks[block]) & TENURE__BLOCK_RESCAN) != 0;
@@ -253,8 +262,10 @@ static uint64_t check_small(verification *check)
         if ((kind & TENURE__KIND_GENERATION) == 0 || (kind & (TENURE__KIND_HEAD | TENURE__KIND_TAIL)) != 0 ||
             (kind & TENURE__KIND_EVACUATE) != 0)
             fault(check, "block %u has kind %#x", block, kind);
-        else if (generation == 0) check_gen0_block(check, block);
-        else check_old_block(check, block, generation);
+        else if (generation == 0)
+            check_gen0_block(check, block);
+        else
+            check_old_block(check, block, generation);
     }
     return used;
 }
@@ -274,8 +285,10 @@ static uint64_t check_large(verification *check)
         }
         used++;
         const uint32_t head = tenure__run_head(heap, block);
-        if ((kind & TENURE__KIND_HEAD) != 0) check_object(check, tenure__run_object(heap, block), block, 0);
-        else if ((tenure__kind_of(heap, head) & TENURE__KIND_HEAD) == 0 || block - head >= heap->blocks[head].run_blocks)
+        if ((kind & TENURE__KIND_HEAD) != 0)
+            check_object(check, tenure__run_object(heap, block), block, 0);
+        else if ((tenure__kind_of(heap, head) & TENURE__KIND_HEAD) == 0 ||
+                 block - head >= heap->blocks[head].run_blocks)
             fault(check, "block %u is the tail of no run", block);
     }
     return used;
@@ -301,7 +314,8 @@ bool tenure__verify_stopped(tenure_heap *heap, const char *when)
     const uint64_t accounted = atomic_load_explicit(&heap->used_blocks, memory_order_relaxed) -
                                atomic_load_explicit(&heap->large_blocks, memory_order_relaxed);
     /* Runs that are being zeroed are charged, but no large object yet. */
-    if (check.sound && accounted < small) fault(&check, "%lu small blocks are in use, %lu are accounted", small, accounted);
+    if (check.sound && accounted < small)
+        fault(&check, "%lu small blocks are in use, %lu are accounted", small, accounted);
     return check.sound;
 }
 
