@@ -9,7 +9,6 @@
 
 enum {
     PIECE_BYTES = 64 * 1024,
-    HOLE_MIN_GRANULES = 8,
     INVITE_AFTER = 200, /* objects, before small work becomes worth a second worker */
     SHARE_ABOVE = 4     /* entries on the local stack */
 };
@@ -107,68 +106,6 @@ static void push_slot(tenure__worker *worker, uintptr_t *slot)
     push(worker, (uintptr_t)slot);
 }
 
-/* --- where copies go --- */
-
-/* The next hole of the buffer's block after the one that is full. */
-static bool next_hole(tenure_heap *heap, tenure__buffer *buffer, unsigned granules)
-{
-    const uint32_t block = buffer->block - 1;
-    uint64_t occupied[TENURE__BITMAP_WORDS];
-    tenure__occupied(tenure__bits_of(heap->live, block), tenure__bits_of(heap->ends, block), occupied);
-    occupied[0] |= 1;
-    unsigned start = (unsigned)(buffer->end + 8 - tenure__block_start(heap, block)) >> 4, end;
-    if (!tenure__next_hole(occupied, &start, &end, granules > HOLE_MIN_GRANULES ? granules : HOLE_MIN_GRANULES))
-        return false;
-    const uintptr_t base = tenure__block_start(heap, block);
-    buffer->top = base + (uintptr_t)start * 16 - 8;
-    buffer->end = base + (uintptr_t)end * 16 - 8;
-    return true;
-}
-
-static void close_buffer(tenure_heap *heap, tenure__buffer *buffer)
-{
-    if (buffer->block != 0) tenure__flags_clear(&heap->blocks[buffer->block - 1], TENURE__BLOCK_OPEN);
-    *buffer = (tenure__buffer) { 0 };
-}
-
-void tenure__buffers_close(tenure_heap *heap, unsigned generation)
-{
-    for (unsigned i = 0; i < heap->worker_count; i++)
-        for (unsigned sort = 0; sort < TENURE__BLOCK_SORTS; sort++)
-            close_buffer(heap, &heap->workers[i].buffers[generation][sort]);
-}
-
-static bool open_buffer(tenure__worker *worker, tenure__buffer *buffer, unsigned sort, unsigned granules)
-{
-    tenure_heap *heap = worker->heap;
-    const unsigned generation = heap->target;
-    /* While Gen 2 is marked, other workers set mark bits in old blocks: copies go to fresh ones. */
-    for (unsigned tries = 0; !heap->marking && tries < 4; tries++) {
-        if (buffer->block != 0 && next_hole(heap, buffer, granules)) return true;
-        const uint32_t block = tenure__blocks_pop(heap, &heap->holes[generation][sort]);
-        if (block == TENURE__NO_BLOCK) break;
-        close_buffer(heap, buffer);
-        tenure__flags_set(&heap->blocks[block], TENURE__BLOCK_OPEN);
-        buffer->block = block + 1;
-        /* Nothing to fill yet: when no hole of it is long enough and there is no block either, it must not look like
-         * room. */
-        buffer->top = buffer->end = tenure__block_start(heap, block) - 8;
-    }
-    const uint32_t block = tenure__block_take(heap);
-    if (block == TENURE__NO_BLOCK) return false;
-    close_buffer(heap, buffer);
-    tenure__flags_set(&heap->blocks[block], TENURE__BLOCK_OPEN);
-    if (generation == 1)
-        heap->gen1_blocks[atomic_fetch_add_explicit(&heap->gen1_count, 1, memory_order_relaxed)] = block;
-    atomic_fetch_add_explicit(&heap->generation_blocks[generation], 1, memory_order_relaxed);
-    heap->blocks[block].live_granules = 0;
-    tenure__set_kind(heap, block, (uint8_t)(tenure__kind(generation) | tenure__sort_kind(sort)));
-    buffer->block = block + 1;
-    buffer->top = tenure__block_start(heap, block) + 8;
-    buffer->end = buffer->top + (uintptr_t)(TENURE__GRANULES - 1) * 16;
-    return true;
-}
-
 static inline unsigned sort_of(const tenure__plan *plan)
 {
     if (plan->shape == TENURE__SHAPE_LEAF) return TENURE__LEAF;
@@ -261,7 +198,7 @@ static inline uintptr_t allocate_copy(tenure__worker *worker, tenure__buffer *bu
     const uintptr_t bytes = (uintptr_t)granules * 16;
     if (__builtin_expect(buffer->end - buffer->top < bytes, 0)) {
         if ((worker->heap->options.torture & TENURE_TORTURE_NOSPACE) != 0 && (worker->nospace++ & 1) != 0) return 0;
-        if (!open_buffer(worker, buffer, sort, granules)) return 0;
+        if (!tenure__buffer_open(worker, buffer, sort, granules)) return 0;
     }
     const uintptr_t top = buffer->top;
     buffer->top = top + bytes;
@@ -723,65 +660,4 @@ void tenure__trace_drain(tenure__worker *worker)
                 sched_yield();
         }
     }
-}
-
-/* --- after an overflow --- */
-
-/* Its slots are processed at once instead of pushed: what could not be queued is found here without a queue, and what
- * it leads to is either scanned now or flagged in turn, so every round makes progress. */
-static void rescan_object(tenure__worker *worker, uintptr_t object, uint32_t block)
-{
-    tenure_heap *heap = worker->heap;
-    const uint64_t header = tenure__header_load(object);
-    if ((header & TENURE__HEADER) == 0) return;
-    const uint8_t kind = tenure__kind_of(heap, block);
-    const bool large = (header & TENURE__LARGE) != 0;
-    const unsigned generation = large ? tenure__kind_generation(kind) : tenure__header_generation(header);
-    const bool older = (int)generation > heap->condemned || (kind & TENURE__KIND_FROZEN) != 0;
-    const bool marked = heap->marking && !large && tenure__kind_generation(kind) == 2 &&
-                        tenure__bit_get(tenure__bits_of(heap->mark, block), tenure__granule_of(object));
-    if (!older && !marked && (header & TENURE__STAYS) == 0) return;
-    tenure__scan_again(worker, object, header);
-    tenure__trace_drain(worker);
-    atomic_fetch_add_explicit(&heap->working, 1, memory_order_relaxed);
-}
-
-static void rescan_block(tenure__worker *worker, uint32_t block)
-{
-    tenure_heap *heap = worker->heap;
-    if (tenure__kind_of(heap, block) & (TENURE__KIND_HEAD | TENURE__KIND_TAIL)) {
-        rescan_object(worker, tenure__run_object(heap, tenure__run_head(heap, block)), block);
-        return;
-    }
-    tenure__bits *live = tenure__bits_of(heap->live, block);
-    const uintptr_t start = tenure__block_start(heap, block);
-    for (unsigned word = 0; word < TENURE__BITMAP_WORDS; word++) {
-        uint64_t bits = atomic_load_explicit(&live[word], memory_order_relaxed);
-        while (bits != 0) {
-            rescan_object(worker, start + (word * 64 + (unsigned)__builtin_ctzll(bits)) * (uintptr_t)16, block);
-            bits &= bits - 1;
-        }
-    }
-}
-
-static void rescan_part(tenure__worker *worker, uint32_t start, const _Atomic uint32_t *frontier)
-{
-    tenure_heap *heap = worker->heap;
-    /* The frontier moves: copies that are made on the way may lie in fresh blocks and be flagged in turn. */
-    for (uint32_t block = start; block < atomic_load_explicit(frontier, memory_order_relaxed); block++) {
-        if ((tenure__flags_of(&heap->blocks[block]) & TENURE__BLOCK_RESCAN) == 0) continue;
-        tenure__flags_clear(&heap->blocks[block], TENURE__BLOCK_RESCAN);
-        rescan_block(worker, block);
-    }
-}
-
-void tenure__trace_rescan(tenure__worker *worker)
-{
-    tenure_heap *heap = worker->heap;
-    do {
-        atomic_store_explicit(&heap->overflowed, false, memory_order_relaxed);
-        rescan_part(worker, 0, &heap->frontier);
-        rescan_part(worker, heap->large_start, &heap->large_frontier);
-    } while (atomic_load_explicit(&heap->overflowed, memory_order_relaxed));
-    tenure__trace_drain(worker);
 }

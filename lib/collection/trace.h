@@ -52,6 +52,8 @@ void tenure__trace_rescan(tenure__worker *worker);
 /* The generation that objects which stay in (or are copied to) that block have after this collection. */
 unsigned tenure__final_generation(const tenure_heap *heap, uint32_t block);
 
+/* buffers.c: makes room for so many granules in the buffer; false: there is no memory. The buffer's worker. */
+bool tenure__buffer_open(tenure__worker *worker, tenure__buffer *buffer, unsigned sort, unsigned granules);
 /* Closes the buffers of a generation: their blocks are nobody's. Leader, no phase going on. */
 void tenure__buffers_close(tenure_heap *heap, unsigned generation);
 
