@@ -12,10 +12,12 @@
 #pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wshadow"
 #pragma GCC diagnostic ignored "-Wsign-conversion"
+/* The flavour first: the others take their names from it. */
+#include <urcu/urcu-qsbr.h>
+/* And then these, in any order. */
 #include <urcu/call-rcu.h>
 #include <urcu/rculist.h>
 #include <urcu/static/urcu-qsbr.h>
-#include <urcu/urcu-qsbr.h>
 #include <urcu/wfcqueue.h>
 #pragma GCC diagnostic pop
 
