@@ -60,12 +60,13 @@ typedef struct tenure__mutator {
 
     _Atomic uint32_t state;
     uint32_t idle_entries;            /* owner, before releasing the state: how often an idle region was entered */
-    _Atomic uint32_t scanned_entries; /* in stops, relaxed: idle_entries when the stack was last scanned */
+    _Atomic uint32_t scanned_entries; /* in stops: idle_entries when the stack was last scanned */
     _Atomic uint32_t
-        aged_entries; /* in stops, relaxed: the same, in a collection after which all that it refers to is in Gen 2 */
-    uint32_t idle_stops;                             /* in stops: how many stops found it idle without a change */
-    uint32_t attach_count;                           /* owner only */
-    uint32_t entries;                                /* owner only: tenure_enter without tenure_leave */
+        aged_entries;      /* in stops: the same, in a collection after which all that it refers to is in Gen 2 */
+    uint64_t stack_hash;   /* in stops, checked heaps: when the stack of an idle thread was last scanned */
+    uint32_t idle_stops;   /* in stops: how many stops found it idle without a change */
+    uint32_t attach_count; /* owner only */
+    uint32_t entries;      /* owner only: tenure_enter without tenure_leave */
     struct tenure__entry entry[TENURE__ENTRIES_MAX]; /* owner only */
 
     tenure__world *world;

@@ -69,10 +69,36 @@ static bool is_idle(const tenure__mutator *mutator)
 static bool may_skip(const tenure__mutator *mutator, int condemned)
 {
     if (!is_idle(mutator) || condemned == 2) return false;
-    /* relaxed: a worker that sees what another has just scanned may skip it as well. */
+    /* acquire: a worker that sees what another has just scanned may skip it as well, and sees its hash. */
     return mutator->idle_entries ==
            atomic_load_explicit(
-               condemned == 0 ? &mutator->scanned_entries : &mutator->aged_entries, memory_order_relaxed);
+               condemned == 0 ? &mutator->scanned_entries : &mutator->aged_entries, memory_order_acquire);
+}
+
+/* --- checked heaps: nobody writes references into the stack of an idle thread --- */
+
+/* Of the words that look like heap addresses; stale ones stay the same. */
+__attribute__((no_sanitize("address", "thread"))) static uint64_t hash_stack(
+    const tenure_heap *heap, const tenure__mutator *mutator)
+{
+    uint64_t hash = 0;
+    for (uintptr_t at = mutator->stack_pointer; at + 8 <= mutator->stack_base; at += 8) {
+        const uintptr_t word = *(volatile uintptr_t *)at;
+        if (tenure__in_arena(heap, word)) hash = (hash ^ word ^ at) * 0x9e3779b97f4a7c15u;
+    }
+    return hash;
+}
+
+/* A stack that is skipped: if it changed since it was scanned and leads into Gen 0 now, that object would be lost. */
+__attribute__((no_sanitize("address", "thread"))) static void check_skipped(
+    tenure_heap *heap, const tenure__mutator *mutator)
+{
+    if (mutator->fiber != 0 || hash_stack(heap, mutator) == mutator->stack_hash) return;
+    for (uintptr_t at = mutator->stack_pointer; at + 8 <= mutator->stack_base; at += 8) {
+        const uintptr_t object = tenure__find_object(heap, *(volatile uintptr_t *)at);
+        if (object != 0 && tenure_generation_of(heap, (void *)object) == TENURE_GEN0)
+            tenure__misuse("an idle region", "nobody else stores references into the thread's stack meanwhile");
+    }
 }
 
 static void pin_list(tenure__worker *worker, struct cds_list_head *list)
@@ -81,16 +107,21 @@ static void pin_list(tenure__worker *worker, struct cds_list_head *list)
     tenure__mutator *mutator;
     EACH(list, mutator)
     {
-        if (may_skip(mutator, heap->condemned)) continue;
+        const bool checked = heap->options.verify != 0 && heap->options.roots == TENURE_ROOTS_CONSERVATIVE;
+        if (may_skip(mutator, heap->condemned)) {
+            if (checked && heap->condemned == 0) check_skipped(heap, mutator);
+            continue;
+        }
         /* relaxed: the claim alone matters; the phase's end orders the rest. */
         if (atomic_exchange_explicit(&mutator->scan_claim, heap->sequence, memory_order_relaxed) == heap->sequence)
             continue;
         worker->pins_for_idle = heap->condemned > 0 && is_idle(mutator);
         pin_stack(worker, mutator);
         worker->pins_for_idle = false;
-        atomic_store_explicit(&mutator->scanned_entries, mutator->idle_entries, memory_order_relaxed);
+        if (checked && is_idle(mutator) && mutator->fiber == 0) mutator->stack_hash = hash_stack(heap, mutator);
+        atomic_store_explicit(&mutator->scanned_entries, mutator->idle_entries, memory_order_release);
         if (heap->condemned > 0)
-            atomic_store_explicit(&mutator->aged_entries, mutator->idle_entries, memory_order_relaxed);
+            atomic_store_explicit(&mutator->aged_entries, mutator->idle_entries, memory_order_release);
     }
 }
 

@@ -223,3 +223,39 @@ Test(idle, thousands_of_idle_threads)
     cr_assert(eq(u64, stats_of(heap).threads_dormant, 0));
     tenure_detach(self);
 }
+
+/* The rule that makes skipping right, and what a checked heap does with who breaks it. */
+static node *volatile *_Atomic open_slot;
+
+static void *lends_its_stack(void *unused)
+{
+    (void)unused;
+    tenure_thread *self = tenure_attach(heap);
+    node *volatile slot = NULL;
+    atomic_store(&open_slot, &slot);
+    {
+        TENURE_IDLE_SCOPE(self);
+        atomic_store(&idle_since, 1);
+        await(&called, 1);
+    }
+    tenure_detach(self);
+    return NULL;
+}
+
+static void store_into_idle_stack(bool young)
+{
+    pthread_t thread = start_thread(lends_its_stack, NULL);
+    tenure_thread *self = tenure_attach(heap);
+    await_polling(self, &idle_since, 1);
+    collect(self, TENURE_GEN0);
+    node *made = make_chain(self, 1, 7);
+    if (!young) collect(self, TENURE_GEN0);
+    *atomic_load(&open_slot) = made;
+    collect(self, TENURE_GEN0);
+    atomic_store(&called, 1);
+    join_blocked(self, thread);
+    tenure_detach(self);
+}
+
+Test(idle, a_young_reference_stored_into_its_stack_is_reported, .signal = SIGABRT) { store_into_idle_stack(true); }
+Test(idle, an_older_one_is_no_fault) { store_into_idle_stack(false); }
