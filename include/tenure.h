@@ -4,6 +4,7 @@
 
 #include <tenure/alloc.h>
 #include <tenure/barrier.h>
+#include <tenure/event.h>
 #include <tenure/heap.h>
 #include <tenure/inspect.h>
 #include <tenure/io.h>

@@ -84,7 +84,7 @@ typedef struct tenure_options {
     tenure_lead lead;       /* [lead=mutator|daemon] who leads young collections */
     uint64_t return_delay;  /* [return_delay] nanoseconds before free memory goes back to the system; default 1 s */
     bool huge_pages;        /* [huge_pages=on|off] transparent huge pages for memory populated ahead; default off */
-    bool log_gc;            /* [log=gc] a line per collection on stderr, written by the daemon */
+    bool log_gc;            /* [log=gc] a line per collection on stderr, outside of stops */
     uint32_t verify;        /* [verify=before,after] walk and check the whole heap around every collection */
     uint32_t torture;       /* [torture=poll,overflow,evacuate,nospace] */
     uint64_t torture_alloc; /* [torture=alloc:N] collect at every Nth allocation; freed memory is poisoned */

@@ -41,6 +41,7 @@ typedef struct tenure_stats {
     uint64_t pinned_objects; /* kept in place for an ambiguous word, sum over collections */
     uint64_t stayed_objects; /* kept in place for want of memory */
     uint64_t logged_objects; /* by the write barrier, sum over collections */
+    uint64_t lost_events;    /* collections that no listener was told of: too many waited */
     uint64_t threads_attached, threads_dormant;
     uint64_t workers;  /* that may collect in parallel */
     uint64_t since_ns; /* age of the heap */

@@ -111,7 +111,7 @@ static void trace(tenure_heap *heap, bool may_trace)
 
 static void add_up(tenure_heap *heap)
 {
-    tenure__event *event = &heap->event;
+    tenure_collection *event = &heap->event;
     for (unsigned i = 0; i < heap->worker_count; i++) {
         const tenure__worker *worker = &heap->workers[i];
         event->copied_bytes += worker->copied_bytes;
@@ -144,7 +144,7 @@ static uint64_t cpu_since(const tenure_heap *heap, uint64_t cpu)
 /* Runs the phases; the world is stopped. Leaves the durations in heap->event. */
 static void collect_stopped(tenure_heap *heap, int generation, const char *reason, bool by_daemon, uint64_t cpu)
 {
-    tenure__event *event = &heap->event;
+    tenure_collection *event = &heap->event;
     event->generation = generation;
     event->reason = reason;
     event->led_by_daemon = by_daemon;
@@ -176,7 +176,7 @@ static void collect_stopped(tenure_heap *heap, int generation, const char *reaso
     atomic_fetch_add_explicit(&heap->collected, 1, memory_order_release);
 }
 
-static void name_last(tenure__event *event, const tenure__reach *reach)
+static void name_last(tenure_collection *event, const tenure__reach *reach)
 {
     event->threads_stopped = reach->waited_for;
     if (reach->last == 0) return;
@@ -189,7 +189,7 @@ void tenure__lead(tenure_heap *heap, int generation, const char *reason, bool by
     tenure__world *world = &heap->world;
     /* The owner of a stopped world leads in its own stop. */
     const bool stopped = world->owner != 0;
-    tenure__event *event = &heap->event;
+    tenure_collection *event = &heap->event;
     memset(event, 0, sizeof *event);
     atomic_store_explicit(&world->gang.cpu_ns, 0, memory_order_relaxed);
     const uint64_t cpu = tenure__cpu_ns();
@@ -203,7 +203,7 @@ void tenure__lead(tenure_heap *heap, int generation, const char *reason, bool by
     event->reach_ns = reached - requested;
     collect_stopped(heap, generation, reason, by_daemon, cpu);
     const uint64_t finished = tenure__now_ns();
-    tenure__event done = *event;
+    tenure_collection done = *event;
     if (!stopped) tenure__world_resume(world);
     const uint64_t resumed = tenure__now_ns();
     done.resume_ns = resumed - finished;
@@ -211,5 +211,6 @@ void tenure__lead(tenure_heap *heap, int generation, const char *reason, bool by
     done.cpu_ns = cpu_since(heap, cpu);
     tenure__pauses_record(&heap->pauses[generation], &done);
     tenure__pauses_record(&heap->all_pauses, &done);
-    tenure__daemon_report(heap, &done);
+    tenure__events_publish(&heap->events, &done);
+    tenure__daemon_report(heap);
 }

@@ -33,8 +33,8 @@ void tenure__collect_now(tenure__allocator *allocator, int generation, const cha
 tenure_status tenure__daemon_start(tenure_heap *heap);
 void tenure__daemon_stop(tenure_heap *heap);
 void tenure__daemon_poke(tenure_heap *heap);
-/* Queues the line that log=gc prints. Leader, after the resume. */
-void tenure__daemon_report(tenure_heap *heap, const tenure__event *event);
+/* Tells the daemon if there is something for it to do. Leader, after the resume. */
+void tenure__daemon_report(tenure_heap *heap);
 
 /* --- roots.c --- */
 
@@ -56,6 +56,6 @@ void tenure__roots_destroy(tenure_heap *heap);
 
 /* Budgets and triggers at the start; what a collection taught, and the next standing order. Leader, stopped. */
 void tenure__sizing_init(tenure_heap *heap);
-void tenure__sizing_update(tenure_heap *heap, const tenure__event *event);
+void tenure__sizing_update(tenure_heap *heap, const tenure_collection *event);
 
 #endif

@@ -1,17 +1,11 @@
 /* The daemon: coordinates. It leads the collections that no mutator leads, keeps memory committed and populated ahead,
- * gives memory back, prints the log. It is never part of a stop. */
+ * gives memory back. It is never part of a stop. */
 #include "lib/collection/cycle.h"
 #include "threads/futex.h"
 #include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
 
 enum { TICK_NS = 100000000 }; /* while there may be memory to give back */
-
-struct report {
-    struct cds_wfcq_node node;
-    tenure__event event;
-};
 
 void tenure__daemon_poke(tenure_heap *heap)
 {
@@ -20,34 +14,12 @@ void tenure__daemon_poke(tenure_heap *heap)
     tenure__futex_wake(&heap->daemon_wake, 1);
 }
 
-void tenure__daemon_report(tenure_heap *heap, const tenure__event *event)
+void tenure__daemon_report(tenure_heap *heap)
 {
-    bool poke = atomic_load_explicit(&heap->full_wanted, memory_order_relaxed) ||
-                atomic_load_explicit(&heap->free_count, memory_order_relaxed) <
-                    atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed) / 2;
-    if (heap->options.log_gc) {
-        struct report *report = malloc(sizeof *report);
-        if (report != 0) {
-            cds_wfcq_node_init(&report->node);
-            report->event = *event;
-            tenure__tsan_release(report);
-            cds_wfcq_enqueue(&heap->events_head, &heap->events_tail, &report->node);
-            poke = true;
-        }
-    }
-    if (poke) tenure__daemon_poke(heap);
-}
-
-static void print_reports(tenure_heap *heap)
-{
-    for (;;) {
-        struct cds_wfcq_node *node = __cds_wfcq_dequeue_nonblocking(&heap->events_head, &heap->events_tail);
-        if (node == 0 || node == CDS_WFCQ_WOULDBLOCK) return;
-        struct report *report = caa_container_of(node, struct report, node);
-        tenure__tsan_acquire(report);
-        tenure__event_print(&report->event, stderr);
-        free(report);
-    }
+    if (atomic_load_explicit(&heap->full_wanted, memory_order_relaxed) ||
+        atomic_load_explicit(&heap->free_count, memory_order_relaxed) <
+            atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed) / 2)
+        tenure__daemon_poke(heap);
 }
 
 static void lead(tenure_heap *heap, int generation, const char *reason)
@@ -116,7 +88,6 @@ static void *daemon_thread(void *arg)
     for (;;) {
         const uint32_t seen = atomic_load_explicit(&heap->daemon_wake, memory_order_acquire);
         while (serve(heap)) {}
-        print_reports(heap);
         if (atomic_load_explicit(&heap->daemon_stops, memory_order_acquire)) return 0;
         /* Records of threads that are gone wait for a grace period: mutators that never stop announce quiescence. */
         if (atomic_load_explicit(&heap->world.retired, memory_order_relaxed) != 0) {
@@ -132,14 +103,12 @@ static void *daemon_thread(void *arg)
 
 tenure_status tenure__daemon_start(tenure_heap *heap)
 {
-    cds_wfcq_init(&heap->events_head, &heap->events_tail);
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old); /* the program's signals are for the program's threads */
     const int error = pthread_create(&heap->daemon, 0, daemon_thread, heap);
     pthread_sigmask(SIG_SETMASK, &old, 0);
     if (error != 0) {
-        cds_wfcq_destroy(&heap->events_head, &heap->events_tail);
         errno = error;
         return TENURE_ESYSTEM;
     }
@@ -152,5 +121,4 @@ void tenure__daemon_stop(tenure_heap *heap)
     atomic_store_explicit(&heap->daemon_stops, true, memory_order_release);
     tenure__daemon_poke(heap);
     TENURE__MUST(pthread_join(heap->daemon, 0));
-    cds_wfcq_destroy(&heap->events_head, &heap->events_tail);
 }

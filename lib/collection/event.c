@@ -1,5 +1,5 @@
 /* Recording and printing of collections. Recording runs in a stop: no locks, no memory, relaxed counters only. Printing
- * is the daemon's, outside stops. */
+ * is a listener's, outside stops. */
 #include "lib/collection/event.h"
 
 #include <assert.h>
@@ -75,7 +75,7 @@ void tenure__histogram_read(const tenure__histogram *histogram, tenure_distribut
 
 /* --- pauses --- */
 
-void tenure__pauses_record(tenure__pause_histograms *pauses, const tenure__event *event)
+void tenure__pauses_record(tenure__pause_histograms *pauses, const tenure_collection *event)
 {
     tenure__histogram_record(&pauses->reach, event->reach_ns);
     tenure__histogram_record(&pauses->work, event->pin_ns + event->roots_ns + event->trace_ns + event->finish_ns);
@@ -128,7 +128,7 @@ static void append_duration(line *to, const char *name, uint64_t ns)
     append(to, " %s=%s", name, tenure__format_duration(ns).text);
 }
 
-void tenure__event_print(const tenure__event *event, FILE *out)
+void tenure__collection_print(const tenure_collection *event, FILE *out)
 {
     static const char *const kinds[] = { "stop", "young", "gen1", "full" };
     static const char *const generations[] = { "gen0", "gen1", "gen2" };

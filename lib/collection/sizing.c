@@ -123,7 +123,7 @@ static void judge_trial(tenure__budget *budget)
 /* Hill climbing over powers of two: a larger nursery gives objects more time to die, a smaller one fits the caches and
  * stops for shorter; which matters more is the program's nature, and shows in the cost for each byte allocated. CPU
  * time: what other processes cost is no reason to collect more often. */
-static void adapt_budget(tenure_heap *heap, const tenure__event *event)
+static void adapt_budget(tenure_heap *heap, const tenure_collection *event)
 {
     if (event->generation == 2) return;
     tenure__budget *budget = &heap->budget;
@@ -161,7 +161,7 @@ static void adapt_populate(tenure_heap *heap)
 }
 
 /* 1 while more than half of Gen 1 survives: what lives long is copied once instead of twice. */
-static void adapt_gen1(tenure_heap *heap, const tenure__event *event)
+static void adapt_gen1(tenure_heap *heap, const tenure_collection *event)
 {
     if (heap->thresholds.gen1_after != 0) {
         heap->gen1_after = heap->thresholds.gen1_after;
@@ -194,7 +194,7 @@ static void next_order(tenure_heap *heap)
         heap->order = (tenure__order) { 0, "budget" };
 }
 
-void tenure__sizing_update(tenure_heap *heap, const tenure__event *event)
+void tenure__sizing_update(tenure_heap *heap, const tenure_collection *event)
 {
     if (event->generation == 0) {
         heap->young_since++;

@@ -45,6 +45,7 @@ static const figure figures[] = {
     COUNTER(pinned_objects, OBJECTS, "Kept in place for an ambiguous word"),
     COUNTER(stayed_objects, OBJECTS, "Kept in place for want of memory"),
     COUNTER(logged_objects, OBJECTS, "Logged by the write barrier"),
+    COUNTER(lost_events, OBJECTS, "Collections that no listener was told of: too many waited"),
     GAUGE(threads_attached, OBJECTS, "Attached threads"),
     GAUGE(threads_dormant, OBJECTS, "Attached threads that stops do not look at"),
     GAUGE(workers, OBJECTS, "Threads that may collect in parallel"),

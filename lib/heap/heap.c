@@ -44,6 +44,8 @@ static tenure_status create_parts(tenure_heap *heap)
     if (status != TENURE_OK) return status;
     status = create_workers(heap);
     if (status != TENURE_OK) return status;
+    status = tenure__events_create(&heap->events);
+    if (status != TENURE_OK) return status;
     tenure__sizing_init(heap);
     atomic_store(&heap->populate_blocks, TENURE__COMMIT_BLOCKS);
     return TENURE_OK;
@@ -51,10 +53,16 @@ static tenure_status create_parts(tenure_heap *heap)
 
 static void free_parts(tenure_heap *heap)
 {
+    tenure__events_destroy(&heap->events);
     free(heap->workers);
     tenure__packets_destroy(&heap->packets);
     tenure__arena_destroy(heap);
     free(heap);
+}
+
+static void print_line(const tenure_event *event, void *arg)
+{
+    if (event->kind == TENURE_EVENT_END) tenure__collection_print(event->collection, arg);
 }
 
 static tenure_status start_threads(tenure_heap *heap)
@@ -64,7 +72,9 @@ static tenure_status start_threads(tenure_heap *heap)
         errno = error;
         return TENURE_ESYSTEM;
     }
-    const tenure_status status = tenure__daemon_start(heap);
+    tenure_status status = TENURE_OK;
+    if (heap->options.log_gc) status = tenure_listen(heap, print_line, stderr);
+    if (status == TENURE_OK) status = tenure__daemon_start(heap);
     if (status != TENURE_OK) tenure__gang_stop(&heap->world.gang);
     return status;
 }

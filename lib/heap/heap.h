@@ -9,6 +9,7 @@
 #include "lib/collection/event.h"
 #include "lib/heap/block.h"
 #include "lib/heap/type.h"
+#include "lib/inspect/listen.h"
 #include "threads/mutator.h"
 #include <tenure.h>
 
@@ -253,7 +254,7 @@ struct tenure_heap {
     _Atomic bool callbacks_due; /* root callbacks wait for a worker that may trace */
     _Atomic bool rescan_due;    /* the same for blocks that say RESCAN */
     _Atomic uint32_t next_job;  /* of a phase that is divided into jobs */
-    tenure__event event;        /* being filled */
+    tenure_collection event;    /* being filled */
     uint64_t sequence;
 
     /* counters */
@@ -261,6 +262,8 @@ struct tenure_heap {
     tenure__pause_histograms pauses[3], all_pauses;
     _Atomic uint64_t allocated_bytes; /* by threads that are gone */
     _Atomic uint64_t copied_bytes, copied_objects, pinned_objects, stayed_objects, logged_objects;
+
+    tenure__events events;
 
     /* the daemon; lib/collection/daemon.c */
     pthread_t daemon;
@@ -274,8 +277,6 @@ struct tenure_heap {
     _Atomic uint32_t done[3];   /* tickets served; futex of those who wait */
     _Atomic bool full_wanted;   /* Gen 2 outgrew its trigger */
     _Atomic uint64_t collected; /* completed collections */
-    struct cds_wfcq_head events_head;
-    struct cds_wfcq_tail events_tail;
 };
 
 static inline uint32_t tenure__block_index(const tenure_heap *heap, uintptr_t address)

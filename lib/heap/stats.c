@@ -46,6 +46,7 @@ void tenure_stats_read(tenure_heap *heap, tenure_stats *out)
     out->pinned_objects = load(&heap->pinned_objects);
     out->stayed_objects = load(&heap->stayed_objects);
     out->logged_objects = load(&heap->logged_objects);
+    out->lost_events = load(&heap->events.lost);
     out->threads_attached = load(&heap->world.attached);
     out->threads_dormant = load(&heap->world.dormant_count);
     out->workers = heap->options.workers;

@@ -128,7 +128,7 @@ Test(format, quantities)
 
 /* --- the log line --- */
 
-static const tenure__event young = {
+static const tenure_collection young = {
     .sequence = 12,
     .generation = 0,
     .reason = "budget",
@@ -166,10 +166,10 @@ static FILE *text_begin(void)
     return out;
 }
 
-static void event_text(const tenure__event *event)
+static void event_text(const tenure_collection *event)
 {
     FILE *out = text_begin();
-    tenure__event_print(event, out);
+    tenure__collection_print(event, out);
     fclose(out);
     cr_expect(text_size > 0 && strchr(text, '\n') == text + text_size - 1, "one line: %s", text);
 }
@@ -185,7 +185,7 @@ Test(event, young)
 
 Test(event, kinds)
 {
-    tenure__event event = young;
+    tenure_collection event = young;
     event.generation = 2;
     event.reason = "gen2 growth";
     event.led_by_daemon = true;
@@ -205,7 +205,7 @@ Test(event, kinds)
 /* Whatever a thread is called: one line, one word, within the array. */
 Test(event, hostile_name)
 {
-    tenure__event event = young;
+    tenure_collection event = young;
     memset(event.last_name, '%', sizeof event.last_name);
     event.last_name[0] = '\n';
     event.last_name[1] = ' ';
@@ -215,7 +215,7 @@ Test(event, hostile_name)
 
 Test(event, greatest_values)
 {
-    tenure__event event;
+    tenure_collection event;
     memset(&event, 0xff, sizeof event);
     event.led_by_daemon = true;
     event.generation = 2;

@@ -1,0 +1,231 @@
+/* Delivery of events. Leaders hold the stop lock when they publish, so the ring has one writer at a time; its one
+ * reader is a thread that is started for the first listener. A listener that blocks holds up the others and nobody
+ * else: not the daemon, which leads collections. */
+#include "lib/inspect/listen.h"
+#include "lib/heap/heap.h"
+#include "threads/futex.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+enum { RING = 1024 };
+
+struct tenure__listener {
+    struct tenure__listener *next;
+    tenure_event_fn *fn;
+    void *arg;
+    uint64_t first; /* number of the first collection that it is told of */
+    bool removed;   /* by itself, while it ran */
+};
+
+void tenure__events_publish(tenure__events *events, const tenure_collection *collection)
+{
+    /* relaxed: whoever starts listening is told of collections that begin later, and those see it. */
+    if (atomic_load_explicit(&events->listening, memory_order_relaxed) == 0) return;
+    const uint64_t written = atomic_load_explicit(&events->written, memory_order_relaxed);
+    /* acquire: pairs with the release in deliver_all; the place was read before it is written again. */
+    if (written - atomic_load_explicit(&events->delivered, memory_order_acquire) == RING) {
+        events->lost_before++;
+        atomic_fetch_add_explicit(&events->lost, 1, memory_order_relaxed);
+        return;
+    }
+    tenure_collection *place = &events->ring[written % RING];
+    *place = *collection;
+    place->lost_before = events->lost_before;
+    events->lost_before = 0;
+    /* release: publishes the record; pairs with the acquire in deliver_all. */
+    atomic_store_explicit(&events->written, written + 1, memory_order_release);
+    atomic_fetch_add_explicit(&events->wake, 1, memory_order_release);
+    tenure__futex_wake(&events->wake, 1);
+}
+
+/* --- the listeners' thread --- */
+
+static void tell(const struct tenure__listener *listener, const tenure_collection *collection)
+{
+    const struct {
+        const char *name;
+        uint64_t ns;
+    } phases[] = { { "reach", collection->reach_ns }, { "pin", collection->pin_ns }, { "roots", collection->roots_ns },
+        { collection->generation == 2 ? "mark" : "copy", collection->trace_ns }, { "finish", collection->finish_ns },
+        { "resume", collection->resume_ns } };
+    tenure_event event = { TENURE_EVENT_BEGIN, "begin", collection->at_ns, 0, collection };
+    listener->fn(&event, listener->arg);
+    event.kind = TENURE_EVENT_PHASE;
+    for (unsigned i = 0; i < sizeof phases / sizeof phases[0]; i++) {
+        event.name = phases[i].name;
+        event.duration_ns = phases[i].ns;
+        if (!listener->removed) listener->fn(&event, listener->arg);
+        event.at_ns += event.duration_ns;
+    }
+    event = (tenure_event) { TENURE_EVENT_END, "end", collection->at_ns, collection->total_ns, collection };
+    if (!listener->removed) listener->fn(&event, listener->arg);
+}
+
+static void unlink_locked(tenure__events *events, struct tenure__listener *listener)
+{
+    struct tenure__listener **link = &events->list;
+    while (*link != listener) link = &(*link)->next;
+    *link = listener->next;
+    atomic_fetch_sub_explicit(&events->listening, 1, memory_order_relaxed);
+}
+
+static void deliver(tenure__events *events, uint64_t number)
+{
+    TENURE__MUST(pthread_mutex_lock(&events->lock));
+    for (struct tenure__listener *listener = events->list, *next; listener != 0; listener = next) {
+        if (listener->first <= number) {
+            events->now = listener;
+            TENURE__MUST(pthread_mutex_unlock(&events->lock));
+            tell(listener, &events->ring[number % RING]);
+            TENURE__MUST(pthread_mutex_lock(&events->lock));
+            events->now = 0;
+            TENURE__MUST(pthread_cond_broadcast(&events->returned));
+        }
+        /* It is still linked, whatever came and went meanwhile: only it may remove itself while it runs. */
+        next = listener->next;
+        if (!listener->removed) continue;
+        unlink_locked(events, listener);
+        free(listener);
+    }
+    TENURE__MUST(pthread_mutex_unlock(&events->lock));
+}
+
+static void deliver_all(tenure__events *events)
+{
+    uint64_t number = atomic_load_explicit(&events->delivered, memory_order_relaxed);
+    /* acquire: pairs with the release in publish. */
+    while (number != atomic_load_explicit(&events->written, memory_order_acquire)) {
+        deliver(events, number++);
+        /* release: the place may be written again. */
+        atomic_store_explicit(&events->delivered, number, memory_order_release);
+    }
+}
+
+static void *listeners_thread(void *arg)
+{
+    tenure__events *events = arg;
+    for (;;) {
+        const uint32_t seen = atomic_load_explicit(&events->wake, memory_order_acquire);
+        const bool last = atomic_load_explicit(&events->stops, memory_order_acquire);
+        deliver_all(events);
+        if (last) return 0;
+        tenure__futex_wait(&events->wake, seen, 0);
+    }
+}
+
+static int start_thread(tenure__events *events)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old); /* the program's signals are for the program's threads */
+    const int error = pthread_create(&events->thread, 0, listeners_thread, events);
+    pthread_sigmask(SIG_SETMASK, &old, 0);
+    if (error == 0) pthread_setname_np(events->thread, "tenure-events");
+    return error;
+}
+
+/* --- listening --- */
+
+struct listening {
+    tenure__events *events;
+    tenure_event_fn *fn;
+    void *arg;
+    struct tenure__listener *listener;
+    int error;
+    bool done;
+};
+
+static void add_listener(void *arg)
+{
+    struct listening *listening = arg;
+    tenure__events *events = listening->events;
+    TENURE__MUST(pthread_mutex_lock(&events->lock));
+    if (!events->started) listening->error = start_thread(events);
+    if (listening->error == 0) {
+        events->started = true;
+        struct tenure__listener **link = &events->list;
+        while (*link != 0) link = &(*link)->next;
+        listening->listener->first = atomic_load_explicit(&events->written, memory_order_relaxed);
+        *link = listening->listener;
+        atomic_fetch_add_explicit(&events->listening, 1, memory_order_relaxed);
+    }
+    TENURE__MUST(pthread_mutex_unlock(&events->lock));
+}
+
+tenure_status tenure_listen(tenure_heap *heap, tenure_event_fn *fn, void *arg)
+{
+    struct listening listening = { .events = &heap->events, .listener = malloc(sizeof *listening.listener) };
+    if (listening.listener == 0) return TENURE_ENOMEM;
+    *listening.listener = (struct tenure__listener) { .fn = fn, .arg = arg };
+    tenure__outside(add_listener, &listening);
+    if (listening.error == 0) return TENURE_OK;
+    free(listening.listener);
+    errno = listening.error;
+    return TENURE_ESYSTEM;
+}
+
+static struct tenure__listener *find_locked(const tenure__events *events, const struct listening *wanted)
+{
+    struct tenure__listener *listener = events->list;
+    while (listener != 0 && (listener->fn != wanted->fn || listener->arg != wanted->arg || listener->removed))
+        listener = listener->next;
+    return listener;
+}
+
+static void remove_listener(void *arg)
+{
+    struct listening *listening = arg;
+    tenure__events *events = listening->events;
+    TENURE__MUST(pthread_mutex_lock(&events->lock));
+    const bool within = events->started && pthread_equal(pthread_self(), events->thread);
+    struct tenure__listener *listener;
+    /* Looked for again after each wait: somebody else may have removed it. */
+    while ((listener = find_locked(events, listening)) != 0 && listener == events->now && !within)
+        TENURE__MUST(pthread_cond_wait(&events->returned, &events->lock));
+    listening->done = listener != 0;
+    if (listener != 0 && listener == events->now) {
+        listener->removed = true; /* freed when it has returned */
+    } else if (listener != 0) {
+        unlink_locked(events, listener);
+        free(listener);
+    }
+    TENURE__MUST(pthread_mutex_unlock(&events->lock));
+}
+
+void tenure_unlisten(tenure_heap *heap, tenure_event_fn *fn, void *arg)
+{
+    struct listening listening = { .events = &heap->events, .fn = fn, .arg = arg };
+    tenure__outside(remove_listener, &listening);
+    if (!listening.done) tenure__misuse("tenure_unlisten", "only what tenure_listen added");
+}
+
+/* --- the heap's --- */
+
+tenure_status tenure__events_create(tenure__events *events)
+{
+    events->ring = calloc(RING, sizeof *events->ring);
+    if (events->ring == 0) return TENURE_ENOMEM;
+    TENURE__MUST(pthread_mutex_init(&events->lock, 0));
+    TENURE__MUST(pthread_cond_init(&events->returned, 0));
+    return TENURE_OK;
+}
+
+void tenure__events_destroy(tenure__events *events)
+{
+    if (events->ring == 0) return;
+    if (events->started) {
+        atomic_store_explicit(&events->stops, true, memory_order_release);
+        atomic_fetch_add_explicit(&events->wake, 1, memory_order_release);
+        tenure__futex_wake(&events->wake, 1);
+        TENURE__MUST(pthread_join(events->thread, 0));
+    }
+    while (events->list != 0) {
+        struct tenure__listener *listener = events->list;
+        events->list = listener->next;
+        free(listener);
+    }
+    pthread_cond_destroy(&events->returned);
+    pthread_mutex_destroy(&events->lock);
+    free(events->ring);
+}
