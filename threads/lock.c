@@ -1,67 +1,163 @@
-/* Mutexes that never stall a stop: uncontended a try-lock, contended a wait outside the stop set. */
-#include "threads/mutator.h"
-#include <errno.h>
-#include <tenure/lock.h>
+/* Taking and giving back locks: a note of who holds them, and waits that are outside the stop set. */
+#include "threads/lock.h"
 
-tenure_status tenure_mutex_init(tenure_mutex *mutex, const char *name)
+/* --- the held ones --- */
+
+bool tenure__holds(const tenure__os_thread *os, const tenure__lock *lock)
 {
-    mutex->name = name;
-    const int error = pthread_mutex_init(&mutex->native, 0);
-    if (error == 0) return TENURE_OK;
-    errno = error;
-    return error == ENOMEM ? TENURE_ENOMEM : TENURE_ESYSTEM;
+    const uint32_t count = atomic_load_explicit(&os->held_count, memory_order_acquire);
+    const tenure__held *held = atomic_load_explicit(&os->held, memory_order_acquire);
+    for (uint32_t i = count; i-- > 0;)
+        if (atomic_load_explicit(&held[i].lock, memory_order_acquire) == lock) return true;
+    return false;
 }
 
-void tenure_mutex_destroy(tenure_mutex *mutex) { TENURE__MUST(pthread_mutex_destroy(&mutex->native)); }
-
-bool tenure_mutex_trylock(tenure_thread *self, tenure_mutex *mutex)
+/* Room for one more. False: no memory. */
+static bool make_room(tenure__os_thread *os)
 {
-    (void)self;
-    const int result = pthread_mutex_trylock(&mutex->native);
-    if (result != 0 && result != EBUSY) tenure__fatal(__func__, __LINE__, result);
-    return result == 0;
+    if (os->held_capacity == 0) {
+        os->held_capacity = TENURE__HELD_INLINE;
+        atomic_store_explicit(&os->held, os->held_inline, memory_order_relaxed);
+    } else if (atomic_load_explicit(&os->held_count, memory_order_relaxed) == os->held_capacity) {
+        if (!tenure__held_grow(os)) return false;
+    }
+    os->held_fast = os->held_capacity;
+    return true;
 }
 
-/* Released: owns the mutex and runs on return. If a stop holds the thread when it has won the mutex, it lets go, waits
- * and tries again: whoever is not stopped (unattached, blocked) can have it meanwhile. */
-static void lock_released(tenure__mutator *mutator, void *native_mutex)
+/* --- waiting --- */
+
+/* The locks of waiters stay where they are: a stop pins what is awaited. */
+void tenure__await_begin(tenure__os_thread *os, tenure__lock *lock, tenure__lock *mutex, const void *site)
 {
-    pthread_mutex_t *native = native_mutex;
+    atomic_store_explicit(&os->awaited_site, site, memory_order_relaxed);
+    atomic_store_explicit(&os->awaited_since_ns, tenure__now_ns(), memory_order_relaxed);
+    atomic_store_explicit(&os->awaited_mutex, mutex, memory_order_relaxed);
+    atomic_store_explicit(&os->awaited, lock, memory_order_relaxed);
+    /* relaxed: advice, to the holder's grace and to statistics. */
+    __atomic_fetch_add(&lock->waiters, 1, __ATOMIC_RELAXED);
+}
+
+void tenure__await_end(tenure__os_thread *os)
+{
+    tenure__lock *lock = atomic_load_explicit(&os->awaited, memory_order_relaxed);
+    __atomic_fetch_sub(&lock->waiters, 1, __ATOMIC_RELAXED);
+    atomic_store_explicit(&os->awaited, 0, memory_order_relaxed);
+    atomic_store_explicit(&os->awaited_mutex, 0, memory_order_relaxed);
+}
+
+struct wait {
+    void *native;
+    const tenure__lock_way *way;
+    const struct timespec *deadline;
+    int result;
+};
+
+static int wait_native(const struct wait *wait)
+{
+    return wait->deadline == 0 ? wait->way->wait_native(wait->native)
+                               : wait->way->wait_until(wait->native, wait->deadline);
+}
+
+/* Released: owns the lock and runs on return, or the deadline has passed. If a stop holds the thread when it has won
+ * the lock, it lets go, waits and tries again: whoever is not stopped (unattached, blocked) can have it meanwhile. */
+static void wait_released(tenure__mutator *mutator, void *arg)
+{
+    struct wait *wait = arg;
     tenure__release(mutator, TENURE__BLOCKED);
     for (;;) {
-        TENURE__MUST(pthread_mutex_lock(native));
-        if (tenure__try_reacquire(mutator)) return;
-        TENURE__MUST(pthread_mutex_unlock(native));
+        wait->result = wait_native(wait);
+        const bool won = wait->result == 0;
+        if (won && tenure__try_reacquire(mutator)) return;
+        if (won) TENURE__MUST(wait->way->undo_native(wait->native));
         tenure__reacquire(mutator);
-        if (pthread_mutex_trylock(native) == 0) return;
+        if (wait->way->try_native(wait->native) == 0) {
+            wait->result = 0;
+            return;
+        }
+        if (!won) return;
         tenure__release(mutator, TENURE__BLOCKED);
     }
 }
 
-/* A mutex in a heap object stays where it is meanwhile: conservative stacks pin what they point to, and so does this
- * scratch word in precise heaps. */
-static void wait_for_mutex(tenure_thread *self, tenure_mutex *mutex)
+/* --- as owner of a stop --- */
+
+static tenure__mutator *stopped_record(tenure__os_thread *os)
 {
-    tenure__mutator *mutator = tenure__mutator_of(self);
-    if (mutator->depth != 0) {
-        TENURE__MUST(pthread_mutex_lock(&mutex->native)); /* already outside the stop set */
-        return;
+    for (tenure__mutator *each = os->records; each != 0; each = each->sibling)
+        if (tenure__owns_stop(each)) return each;
+    return 0;
+}
+
+static bool held_by_stopped(tenure__world *world, const tenure__lock *lock)
+{
+    tenure__mutator *mutator;
+    cds_list_for_each_entry(mutator, &world->every, every_link) if (tenure__holds(mutator->os, lock)) return true;
+    return false;
+}
+
+/* Threads of the stopped heap give nothing back before the stop ends, or cannot be relied on to: those in regions may
+ * be about to leave them. Others do; one of them may hand the lock to a thread in a region, so it is looked again. */
+static int wait_as_stop_owner(tenure__mutator *stopped, const tenure__lock *lock, const struct wait *wait)
+{
+    enum { LOOK_AGAIN_NS = 1000000 };
+    for (;;) {
+        if (!wait->way->held || held_by_stopped(stopped->world, lock)) return EDEADLK;
+        const uint64_t until_ns = tenure__now_ns() + LOOK_AGAIN_NS;
+        struct timespec until = { (time_t)(until_ns / 1000000000u), (long)(until_ns % 1000000000u) };
+        const bool last = wait->deadline != 0 &&
+                          (wait->deadline->tv_sec < until.tv_sec ||
+                              (wait->deadline->tv_sec == until.tv_sec && wait->deadline->tv_nsec < until.tv_nsec));
+        const int result = wait->way->wait_until(wait->native, last ? wait->deadline : &until);
+        if (result != ETIMEDOUT || last) return result;
     }
-    if (tenure__owns_stop(mutator))
-        tenure__misuse(
-            "tenure_mutex_lock", "between stop_world and resume_world only what is free: the owner may be parked");
-    mutator->scratch[TENURE__SCRATCH_LOCK] = (uintptr_t)mutex;
-    tenure__with_context(mutator, lock_released, &mutex->native);
-    mutator->scratch[TENURE__SCRATCH_LOCK] = 0;
 }
 
-void tenure_mutex_lock(tenure_thread *self, tenure_mutex *mutex)
+/* --- taking --- */
+
+static int wait_for_lock(tenure_thread *self, tenure__os_thread *os, const tenure__lock *lock, struct wait *wait)
 {
-    if (!tenure_mutex_trylock(self, mutex)) wait_for_mutex(self, mutex);
+    tenure__mutator *stopped = stopped_record(os);
+    if (stopped != 0) return wait_as_stop_owner(stopped, lock, wait);
+    tenure__mutator *mutator = self != 0 ? tenure__mutator_of(self) : os->records;
+    if (mutator == 0 || mutator->depth != 0) return wait_native(wait); /* already outside the stop set */
+    tenure__with_context(mutator, wait_released, wait);
+    return wait->result;
 }
 
-void tenure_mutex_unlock(tenure_thread *self, tenure_mutex *mutex)
+static tenure_status status_of(int result, const char *call)
 {
-    (void)self;
-    TENURE__MUST(pthread_mutex_unlock(&mutex->native));
+    if (result == 0) return TENURE_OK;
+    if (result == ETIMEDOUT) return TENURE_ETIMEDOUT;
+    if (result == EDEADLK) return TENURE_EDEADLK;
+    tenure__fatal(call, 0, result);
+}
+
+tenure_status tenure__acquire(tenure_thread *self, tenure__lock *lock, void *native, const tenure__lock_way *way,
+    const struct timespec *deadline, const void *site)
+{
+    tenure__os_thread *os = tenure__os_thread_of(self);
+    if (way->held && !make_room(os)) return TENURE_ENOMEM;
+    int result = way->try_native(native);
+    if (result == EBUSY || result == EAGAIN) {
+        if (way->held && tenure__holds(os, lock)) return TENURE_EDEADLK;
+        struct wait wait = { native, way, deadline, 0 };
+        tenure__await_begin(os, lock, 0, site);
+        result = wait_for_lock(self, os, lock, &wait);
+        tenure__await_end(os);
+    }
+    if (result == 0 && way->held) tenure__held_push(os, lock, site);
+    return status_of(result, way->call);
+}
+
+bool tenure__try_acquire(
+    tenure_thread *self, tenure__lock *lock, void *native, const tenure__lock_way *way, const void *site)
+{
+    tenure__os_thread *os = tenure__os_thread_of(self);
+    if (way->held && !make_room(os)) return false;
+    const int result = way->try_native(native);
+    if (result == EBUSY || result == EAGAIN) return false;
+    if (result != 0) tenure__fatal(way->call, 0, result);
+    if (way->held) tenure__held_push(os, lock, site);
+    return true;
 }

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
-#include <tenure/thread.h>
+#include <tenure/lock.h>
 
 /* The state word: a mode and flags. Only RUNNING mutators are waited for by a stop. */
 enum {
@@ -28,8 +28,7 @@ enum {
 
 enum {
     TENURE__SAVED_REGISTERS = 20,
-    TENURE__SCRATCH = 4,
-    TENURE__SCRATCH_LOCK = 3,
+    TENURE__SCRATCH = 3,
     TENURE__SCRATCH_IO = 2,
     TENURE__NAME_BYTES = 32,
     TENURE__TLS_RANGES = 16,
@@ -95,14 +94,39 @@ static_assert(offsetof(tenure__mutator, registers) == 32, "known to threads/cont
 static_assert(offsetof(tenure__mutator, stack_pointer) == 192, "known to threads/context_*.S");
 static_assert(offsetof(tenure__mutator, depth) == 200, "known to threads/context_*.S");
 
+/* A lock that a thread holds. Written by the owner alone; others see it racing unless the thread is PARKED. */
+typedef struct tenure__held {
+    _Atomic(tenure__lock *) lock;
+    _Atomic(const void *) site; /* return address of the call that took it */
+} tenure__held;
+
+enum { TENURE__HELD_INLINE = 8 };
+
 /* An OS thread: its records in all heaps. They run, park and block together: else the stops of two heaps could wait for
- * each other. Owner only. */
+ * each other. Owner only, but for what is atomic. It lies in the thread's TLS: others may look at it while the thread
+ * is attached, which the stop lock or a stop ensures. */
 struct tenure__os_thread {
     tenure__mutator *records; /* siblings lock, to write and for others to read */
     _Atomic unsigned record_count;
     unsigned rcu_users; /* heaps for which this thread was registered as a reader by us */
     bool rcu_registered;
     bool rcu_comes_back; /* it was online when it was released */
+
+    /* Locks; threads/lock.c. Who looks at the held ones while the thread may run reads held_count (acquire), then held
+     * (acquire), and goes down from the end: what is taken out is filled from above. The arrays of a thread that
+     * outgrew them stay until it ends. Any heap's locks, whichever record they were taken with. */
+    _Atomic uint32_t held_count; /* lock depth */
+    uint32_t held_capacity;
+    uint32_t held_fast; /* the fast path takes so many: held_capacity, or 0 when every lock is to be looked at */
+    _Atomic(tenure__held *) held; /* NULL before the first */
+    tenure__held held_inline[TENURE__HELD_INLINE];
+    struct tenure__held_array *held_arrays; /* owner only: all that were made, the newest first */
+    /* While it waits for a lock, a condition or a semaphore; atomic, relaxed: advice to reports, but what a stop pins
+     * is ordered by the release of the state. */
+    _Atomic(tenure__lock *) awaited;       /* NULL: it waits for none */
+    _Atomic(tenure__lock *) awaited_mutex; /* of a condition wait: what it takes back afterwards */
+    _Atomic(const void *) awaited_site;    /* return address of the call that waits */
+    _Atomic uint64_t awaited_since_ns;     /* tenure__now_ns */
 };
 
 struct tenure__world {
@@ -148,6 +172,8 @@ extern pthread_mutex_t tenure__siblings_lock;
 tenure_status tenure__world_init(tenure__world *world, struct tenure_heap *heap, size_t record_bytes);
 void tenure__world_destroy(tenure__world *world);
 tenure__os_thread *tenure__os_thread_self(void);
+/* More room for held locks. False: no memory. */
+bool tenure__held_grow(tenure__os_thread *os);
 /* Takes the thread's reader offline, and puts it back if it was online. */
 void tenure__rcu_park(tenure__os_thread *os);
 void tenure__rcu_unpark(tenure__os_thread *os);

@@ -1,7 +1,8 @@
 /* liburcu, and nothing else includes it. urcu-qsbr: attached threads are readers that are quiescent at safepoints and
  * offline while they are parked, blocked or idle.
  *
- * ThreadSanitizer does not see liburcu's inline assembly: callbacks of call_rcu are annotated here, once. */
+ * ThreadSanitizer does not see liburcu's inline assembly: callbacks of call_rcu are annotated here, once; and locks that
+ * were waited for by a clock that it does not know. */
 #ifndef TENURE_THREADS_RCU_H
 #define TENURE_THREADS_RCU_H
 
@@ -53,13 +54,20 @@ static inline void tenure__rcu_section_end(enum tenure__rcu_section section)
 #endif
 #endif
 #ifdef TENURE__TSAN
-void __tsan_acquire(void *address);
-void __tsan_release(void *address);
+#include <sanitizer/tsan_interface.h>
 #define tenure__tsan_acquire(address) __tsan_acquire(address)
 #define tenure__tsan_release(address) __tsan_release(address)
+/* Taken by one of the pthread_*_clock* calls, which it does not know. */
+#define tenure__tsan_locked_with(address, flags)                            \
+    (__tsan_mutex_pre_lock((address), __tsan_mutex_try_lock | (flags)),     \
+        __tsan_mutex_post_lock((address), __tsan_mutex_try_lock | (flags), 0))
+#define tenure__tsan_locked(address) tenure__tsan_locked_with(address, 0u)
+#define tenure__tsan_read_locked(address) tenure__tsan_locked_with(address, __tsan_mutex_read_lock)
 #else
 #define tenure__tsan_acquire(address) ((void)(address))
 #define tenure__tsan_release(address) ((void)(address))
+#define tenure__tsan_locked(address) ((void)(address))
+#define tenure__tsan_read_locked(address) ((void)(address))
 #endif
 
 #endif

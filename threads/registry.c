@@ -50,6 +50,23 @@ void tenure__each_world(void (*fn)(tenure__world *))
 
 static void detach(tenure__mutator *mutator);
 
+/* --- room for held locks --- */
+
+struct tenure__held_array {
+    struct tenure__held_array *older;
+    tenure__held held[];
+};
+
+static void free_held(tenure__os_thread *os)
+{
+    os->held_count = os->held_capacity = os->held_fast = 0;
+    while (os->held_arrays != 0) {
+        struct tenure__held_array *array = os->held_arrays;
+        os->held_arrays = array->older;
+        free(array);
+    }
+}
+
 /* A thread that just exits. Destructors that run later may attach again: then this one is called once more. */
 static void thread_exits(void *value)
 {
@@ -59,9 +76,33 @@ static void thread_exits(void *value)
         mutator->depth = 0; /* it exits from inside a region */
         detach(mutator);
     }
+    free_held(&os_self);
 }
 
 static void make_key(void) { key_error = pthread_key_create(&key, thread_exits); }
+
+bool tenure__held_grow(tenure__os_thread *os)
+{
+    pthread_once(&key_once, make_key);
+    const uint32_t count = os->held_capacity;
+    struct tenure__held_array *array = malloc(sizeof *array + 2 * count * sizeof array->held[0]);
+    if (array == 0 || key_error != 0 || pthread_setspecific(key, os) != 0) {
+        free(array);
+        return false;
+    }
+    tenure__held *old = atomic_load_explicit(&os->held, memory_order_relaxed);
+    memset(array->held, 0, 2 * count * sizeof array->held[0]);
+    for (uint32_t i = 0; i < count; i++) {
+        atomic_init(&array->held[i].lock, atomic_load_explicit(&old[i].lock, memory_order_relaxed));
+        atomic_init(&array->held[i].site, atomic_load_explicit(&old[i].site, memory_order_relaxed));
+    }
+    array->older = os->held_arrays;
+    os->held_arrays = array;
+    os->held_capacity = 2 * count;
+    /* release: pairs with pin_locks, which may look at a thread in a region. */
+    atomic_store_explicit(&os->held, array->held, memory_order_release);
+    return true;
+}
 
 tenure_status tenure__world_init(tenure__world *world, struct tenure_heap *heap, size_t record_bytes)
 {

@@ -37,11 +37,29 @@ static void pin_frames(tenure__worker *worker, tenure__mutator *mutator)
                 (uintptr_t)frame->locals[i].address + frame->locals[i].count * 8);
 }
 
+static void pin_lock(tenure__worker *worker, const _Atomic(tenure__lock *) *lock)
+{
+    /* acquire: pairs with held_push and held_remove. */
+    const uintptr_t word = (uintptr_t)atomic_load_explicit(lock, memory_order_acquire);
+    if (tenure__in_arena(worker->heap, word)) tenure__pin_word(worker, word, true);
+}
+
+/* Inside a region the thread may take and give back locks meanwhile, hence the order (threads/mutator.h). */
+static void pin_locks(tenure__worker *worker, const tenure__os_thread *os)
+{
+    pin_lock(worker, &os->awaited);
+    pin_lock(worker, &os->awaited_mutex);
+    const uint32_t count = atomic_load_explicit(&os->held_count, memory_order_acquire);
+    const tenure__held *held = atomic_load_explicit(&os->held, memory_order_acquire);
+    for (uint32_t i = count; i-- > 0;) pin_lock(worker, &held[i].lock);
+}
+
 static void pin_stack(tenure__worker *worker, tenure__mutator *mutator)
 {
     tenure_heap *heap = worker->heap;
     const uint32_t mode = atomic_load_explicit(&mutator->state, memory_order_relaxed) & TENURE__MODE;
-    pin_words(worker, &mutator->scratch[TENURE__SCRATCH_IO], 2);
+    pin_words(worker, &mutator->scratch[TENURE__SCRATCH_IO], 1);
+    pin_locks(worker, mutator->os);
     if (heap->options.roots == TENURE_ROOTS_PRECISE) {
         /* Inside a region the thread may use what its frames name: it stays where it is. */
         if (mode != TENURE__PARKED) pin_frames(worker, mutator);
