@@ -82,6 +82,33 @@ void tenure__gang_invite(tenure__gang *gang, unsigned helpers, bool need_pool)
     if (helpers > spinners) tenure__futex_wake(&gang->invitations, helpers - spinners);
 }
 
+struct call {
+    tenure__gang *gang;
+    void (*fn)(void *);
+    void *arg;
+    _Atomic uint32_t done;
+};
+
+static void call_phase(void *arg, unsigned worker, bool may_trace)
+{
+    struct call *call = arg;
+    if (may_trace) {
+        call->fn(call->arg);
+        /* release: what fn wrote is the caller's when it sees that it is done. */
+        atomic_store_explicit(&call->done, 1, memory_order_release);
+        tenure__futex_wake(&call->done, 1);
+    } else if (worker == 0) {
+        tenure__gang_invite(call->gang, 1, true);
+        while (atomic_load_explicit(&call->done, memory_order_acquire) == 0) tenure__futex_wait(&call->done, 0, 0);
+    }
+}
+
+void tenure__gang_call(tenure__gang *gang, void (*fn)(void *), void *arg)
+{
+    struct call call = { .gang = gang, .fn = fn, .arg = arg };
+    tenure__gang_run(gang, call_phase, &call, false);
+}
+
 static void *pool_thread(void *arg)
 {
     tenure__gang *gang = arg;

@@ -42,4 +42,8 @@ void tenure__gang_invite(tenure__gang *gang, unsigned helpers, bool need_pool);
 /* Takes part if there is an open, wanted phase. For parked mutators (on_mutator_stack) and pool threads. */
 bool tenure__gang_help(tenure__gang *gang, bool on_mutator_stack);
 
+/* Runs fn(arg) on a pool thread, which may call trace functions and has a stack of its own, and waits for it. The owner
+ * of a stop, no phase going on. */
+void tenure__gang_call(tenure__gang *gang, void (*fn)(void *), void *arg);
+
 #endif

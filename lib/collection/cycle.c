@@ -148,7 +148,7 @@ static void collect_stopped(tenure_heap *heap, int generation, const char *reaso
     event->generation = generation;
     event->reason = reason;
     event->led_by_daemon = by_daemon;
-    if ((heap->options.verify & TENURE_VERIFY_BEFORE) && !tenure__verify_stopped(heap, "before a collection"))
+    if ((heap->options.verify & TENURE_VERIFY_BEFORE) && !tenure__verify_stopped(heap, "before a collection", by_daemon))
         tenure__misuse("verify=before", "the heap is damaged");
     sizes(heap, event->before_bytes, &event->heap_before_bytes);
     const uint64_t start = tenure__now_ns();
@@ -171,7 +171,7 @@ static void collect_stopped(tenure_heap *heap, int generation, const char *reaso
     event->finish_ns = tenure__now_ns() - traced;
     event->cpu_ns = cpu_since(heap, cpu);
     tenure__sizing_update(heap, event);
-    if ((heap->options.verify & TENURE_VERIFY_AFTER) && !tenure__verify_stopped(heap, "after a collection"))
+    if ((heap->options.verify & TENURE_VERIFY_AFTER) && !tenure__verify_stopped(heap, "after a collection", by_daemon))
         tenure__misuse("verify=after", "the heap is damaged");
     atomic_fetch_add_explicit(&heap->collected, 1, memory_order_release);
 }

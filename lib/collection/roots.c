@@ -477,6 +477,9 @@ void tenure__roots_trace(tenure__worker *worker)
     } else {
         for (size_t i = 0; i < roots->young_count; i++) tenure__trace_slot(worker, &roots->young_handles[i]->object);
     }
+    for (tenure__found *found = roots->found; found != 0; found = found->next)
+        if (heap->condemned > 0 || found->young)
+            trace_range(worker, (uintptr_t)found->objects, (uintptr_t)(found->objects + found->count));
     if (roots->callback_count == 0) return;
     /* For a worker that stands on no mutator's stack, perhaps this one. */
     atomic_store_explicit(&heap->callbacks_due, true, memory_order_relaxed);
@@ -495,6 +498,7 @@ void tenure__roots_settle(tenure_heap *heap)
     tenure__roots *roots = &heap->roots;
     for (size_t i = 0; i < roots->young_count; i++) roots->young_handles[i]->young = false;
     roots->young_count = 0;
+    for (tenure__found *found = roots->found; found != 0; found = found->next) found->young = false;
 }
 
 void tenure__roots_destroy(tenure_heap *heap)

@@ -357,10 +357,28 @@ static inline void visit(tenure__worker *worker, uintptr_t *slot)
         push_slot(worker, slot);
 }
 
-void tenure_visit(tenure_visitor *visitor, void *slot) { visit(&visitor->worker, slot); }
+/* What a trace function or a root callback visits. */
+static inline void visit_for_program(tenure__worker *worker, uintptr_t *slot)
+{
+    if (__builtin_expect(worker->immediate, 0) && worker->inspect != 0)
+        worker->inspect(worker->inspect_arg, (uintptr_t)slot, TENURE__REFERENCE_PRECISE);
+    else
+        visit(worker, slot);
+}
+
+void tenure_visit(tenure_visitor *visitor, void *slot) { visit_for_program(&visitor->worker, slot); }
 void tenure_visit_range(tenure_visitor *visitor, void *slots, size_t count)
 {
-    for (size_t i = 0; i < count; i++) visit(&visitor->worker, (uintptr_t *)slots + i);
+    for (size_t i = 0; i < count; i++) visit_for_program(&visitor->worker, (uintptr_t *)slots + i);
+}
+
+tenure_visitor *tenure__inspecting_visitor(tenure_heap *heap, tenure__reference_fn *fn, void *arg)
+{
+    tenure__worker *worker = &heap->workers[0];
+    worker->immediate = fn != 0;
+    worker->inspect = fn;
+    worker->inspect_arg = arg;
+    return (tenure_visitor *)worker;
 }
 
 static void visit_interior(tenure__worker *worker, uintptr_t *slot)

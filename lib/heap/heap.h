@@ -33,6 +33,15 @@ typedef struct tenure__packets {
     tenure__index_stack free;
 } tenure__packets;
 
+/* --- references, one by one (references.c) --- */
+
+typedef enum tenure__reference {
+    TENURE__REFERENCE_PRECISE,  /* followed if its tag says so */
+    TENURE__REFERENCE_INTERIOR, /* to or into an object */
+    TENURE__REFERENCE_WORD      /* ambiguous: perhaps to an object */
+} tenure__reference;
+typedef void tenure__reference_fn(void *arg, uintptr_t slot, tenure__reference kind);
+
 /* --- where copies go --- */
 
 enum { TENURE__PLAIN, TENURE__LEAF, TENURE__APART_AMBIGUOUS, TENURE__BLOCK_SORTS };
@@ -57,13 +66,15 @@ enum { TENURE__STACK_WORDS = 2048, TENURE__RING = 4 };
 typedef struct tenure__worker {
     struct tenure_heap *heap;
     unsigned index;
-    bool may_trace;     /* may call the program's trace functions */
-    bool immediate;     /* slots are processed at once (scanning an old object) instead of pushed */
-    bool later;         /* what is found is queued instead of scanned: bounds the recursion */
-    bool pins_for_idle; /* what is pinned now shall end in Gen 2 */
-    bool edge;          /* an immediate slot led to Gen 1 */
-    uint32_t scanned;   /* objects in this phase, until help was invited */
-    uint32_t top;       /* of the local stack */
+    bool may_trace;                /* may call the program's trace functions */
+    bool immediate;                /* slots are processed at once (scanning an old object) instead of pushed */
+    bool later;                    /* what is found is queued instead of scanned: bounds the recursion */
+    bool pins_for_idle;            /* what is pinned now shall end in Gen 2 */
+    bool edge;                     /* an immediate slot led to Gen 1 */
+    tenure__reference_fn *inspect; /* not NULL: what the program visits is shown to it and not traced */
+    void *inspect_arg;
+    uint32_t scanned; /* objects in this phase, until help was invited */
+    uint32_t top;     /* of the local stack */
     uint32_t ring_at;
     uintptr_t ring[TENURE__RING];
     tenure__buffer buffers[3][TENURE__BLOCK_SORTS]; /* by generation (1 and 2) and sort */
@@ -121,6 +132,14 @@ struct tenure_stack {
     uint64_t switches, scanned_switches; /* as idle entries: a Gen 0 stop skips it while they are equal */
 };
 
+/* References in memory of the library, from the caller's stack. */
+typedef struct tenure__found {
+    struct tenure__found *next;
+    uintptr_t *objects;
+    size_t count, room;
+    bool young; /* some may be in Gen 0 */
+} tenure__found;
+
 /* Everything here: stop lock. */
 typedef struct tenure__roots {
     tenure__ranges slots; /* start: the slot */
@@ -139,6 +158,7 @@ typedef struct tenure__roots {
     } * pins;
     size_t pin_count, pin_capacity;
     struct tenure_stack *stacks;
+    struct tenure__found *found; /* what callers of lib/inspect/ are being told of */
     bool program_wanted;
 } tenure__roots;
 
@@ -385,9 +405,22 @@ uintptr_t tenure__find_header_neighbour(tenure_heap *heap, uintptr_t address);
 /* An older object (Gen 1, Gen 2, resident) that contains the slot; 0: none. Any time. */
 uintptr_t tenure__find_old_owner(tenure_heap *heap, uintptr_t slot);
 
+/* --- references.c: what an object refers to --- */
+
+/* Calls fn for every slot of the object that may hold a reference. may_trace: the caller may call the program's trace
+ * functions; else nothing is known of custom objects. Stopped, no phase going on. */
+void tenure__each_reference(tenure_heap *heap, uintptr_t object, bool may_trace, tenure__reference_fn *fn, void *arg);
+/* The objects (two at most) that what lies in the slot keeps alive; how many. Of precise slots it is only looked at
+ * whether they are followed. Stopped. */
+unsigned tenure__targets_of(tenure_heap *heap, uintptr_t slot, tenure__reference kind, uintptr_t targets[2]);
+/* trace.c: a visitor that calls fn for what it visits; fn NULL: it is the tracer's again. Stopped, no phase going on.
+ */
+tenure_visitor *tenure__inspecting_visitor(tenure_heap *heap, tenure__reference_fn *fn, void *arg);
+
 /* --- verify.c --- */
 
-/* Walks everything; stopped. False: the first fault was printed. when names the moment. */
-bool tenure__verify_stopped(tenure_heap *heap, const char *when);
+/* Walks everything; stopped. False: the first fault was printed. when names the moment. may_trace: custom objects'
+ * references are checked as well. */
+bool tenure__verify_stopped(tenure_heap *heap, const char *when, bool may_trace);
 
 #endif

@@ -10,12 +10,11 @@
 #include "lib/collection/remembered.h"
 #include <stdarg.h>
 #include <string.h>
-#include <tenure/inspect.h>
 
 typedef struct verification {
     tenure_heap *heap;
     const char *when;
-    bool sound;
+    bool may_trace, sound;
     uintptr_t object; /* whose references are being checked */
     const tenure__plan *plan;
     unsigned generation;
@@ -77,73 +76,35 @@ static void check_edge(verification *check, uintptr_t slot, uintptr_t target)
         slot - check->object, generation, target);
 }
 
-static void check_slot(verification *check, uintptr_t slot)
+static void check_precise(verification *check, uintptr_t slot)
 {
     tenure_heap *heap = check->heap;
-    const uintptr_t value = *(uintptr_t *)slot;
-    if (!tenure__in_arena(heap, value) || ((heap->options.ref_tags >> (value & 15)) & 1) == 0) return;
-    const uintptr_t target = value & ~(uintptr_t)15;
-    if (!starts_object(heap, target)) {
+    uintptr_t target[2];
+    if (tenure__targets_of(heap, slot, TENURE__REFERENCE_PRECISE, target) == 0) return;
+    if (!starts_object(heap, target[0])) {
         fault(check, "field at +%lu holds %#lx, where no object starts (block kind %#x, header %#lx)",
-            slot - check->object, target, tenure__kind_of(heap, tenure__block_index(heap, target)),
-            (unsigned long)tenure__header_load(target));
+            slot - check->object, target[0], tenure__kind_of(heap, tenure__block_index(heap, target[0])),
+            (unsigned long)tenure__header_load(target[0]));
         return;
     }
-    check_edge(check, slot, target);
+    check_edge(check, slot, target[0]);
 }
 
-static void check_map(verification *check, uintptr_t start, uint64_t map)
+static void check_interior(verification *check, uintptr_t slot)
 {
-    for (; map != 0; map &= map - 1) check_slot(check, start + (uintptr_t)__builtin_ctzll(map) * 8);
+    uintptr_t target[2];
+    if (tenure__targets_of(check->heap, slot, TENURE__REFERENCE_INTERIOR, target) != 0)
+        check_edge(check, slot, target[0]);
+    else if (tenure__in_arena(check->heap, *(uintptr_t *)slot))
+        fault(check, "interior field at +%lu holds %#lx, where no object is", slot - check->object, *(uintptr_t *)slot);
 }
 
-static void check_item(verification *check, const tenure__item *item, uintptr_t start)
+static void check_reference(void *arg, uintptr_t slot, tenure__reference kind)
 {
-    for (uint32_t i = 0; i < item->count; i++) {
-        const uintptr_t slot = start + item->offset + (uintptr_t)i * item->stride;
-        if (item->kind != TENURE__INTERIOR) {
-            check_slot(check, slot);
-            continue;
-        }
-        const uintptr_t target = tenure__find_object(check->heap, *(uintptr_t *)slot);
-        if (target != 0)
-            check_edge(check, slot, target);
-        else if (tenure__in_arena(check->heap, *(uintptr_t *)slot))
-            fault(check, "interior field at +%lu holds %#lx, where no object is", slot - check->object,
-                *(uintptr_t *)slot);
-    }
-}
-
-static void check_references(verification *check, uintptr_t object, uintptr_t end)
-{
-    const tenure__plan *plan = check->plan;
-    const tenure_type *type = plan->type;
-    switch ((tenure__shape)plan->shape) {
-    case TENURE__SHAPE_MAP:
-        check_map(check, object, plan->fixed_map);
-        break;
-    case TENURE__SHAPE_REFS:
-        check_map(check, object, plan->fixed_map);
-        for (uintptr_t slot = object + plan->flex_offset; slot < end; slot += 8) check_slot(check, slot);
-        break;
-    case TENURE__SHAPE_ELEMENTS:
-        check_map(check, object, plan->fixed_map);
-        for (uintptr_t at = object + plan->flex_offset; at + plan->flex_stride <= end; at += plan->flex_stride)
-            check_map(check, at, plan->element_map);
-        break;
-    case TENURE__SHAPE_ITEMS:
-        for (uint32_t i = 0; i < type->item_count; i++) {
-            const tenure__item *item = &type->items[i];
-            if (item->kind != TENURE__ELEMENT)
-                check_item(check, item, object);
-            else
-                for (uintptr_t at = object + plan->flex_offset; at + plan->flex_stride <= end; at += plan->flex_stride)
-                    check_item(check, item, at);
-        }
-        break;
-    default:
-        break; /* nothing precise is known of the others */
-    }
+    if (kind == TENURE__REFERENCE_PRECISE)
+        check_precise(arg, slot);
+    else if (kind == TENURE__REFERENCE_INTERIOR)
+        check_interior(arg, slot); /* nothing certain is known of ambiguous words */
 }
 
 /* --- objects --- */
@@ -177,7 +138,7 @@ static void check_object(verification *check, uintptr_t object, uint32_t block, 
     check->covered = check->generation == 0 || (logged && (header & TENURE__LARGE) == 0) ||
                      (tenure__flags_of(&heap->blocks[block]) & TENURE__BLOCK_RESCAN) != 0;
     check->remembered = (header & TENURE__REMEMBERED) != 0;
-    if (check->sound) check_references(check, object, end);
+    if (check->sound) tenure__each_reference(heap, object, check->may_trace, check_reference, check);
     check->object = 0;
 }
 
@@ -303,9 +264,9 @@ static void check_list(verification *check, const uint32_t *blocks, uint32_t cou
     }
 }
 
-bool tenure__verify_stopped(tenure_heap *heap, const char *when)
+bool tenure__verify_stopped(tenure_heap *heap, const char *when, bool may_trace)
 {
-    verification check = { .heap = heap, .when = when, .sound = true };
+    verification check = { .heap = heap, .when = when, .may_trace = may_trace, .sound = true };
     const uint64_t small = check_small(&check);
     (void)check_large(&check);
     check.object = 0;
@@ -317,12 +278,4 @@ bool tenure__verify_stopped(tenure_heap *heap, const char *when)
     if (check.sound && accounted < small)
         fault(&check, "%lu small blocks are in use, %lu are accounted", small, accounted);
     return check.sound;
-}
-
-tenure_status tenure_verify(tenure_thread *self)
-{
-    tenure_stop_world(self);
-    const bool sound = tenure__verify_stopped(self->heap, "as asked");
-    tenure_resume_world(self);
-    return sound ? TENURE_OK : TENURE_EINVAL;
 }
