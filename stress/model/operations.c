@@ -388,27 +388,29 @@ static void collect(thread *t, tenure_generation generation)
 static void op_collect0(thread *t) { collect(t, TENURE_GEN0); }
 static void op_collect1(thread *t) { collect(t, TENURE_GEN1); }
 static void op_collect2(thread *t) { collect(t, TENURE_GEN2); }
+/* Of the first thread, so that freezing and what the model knows of it do not overtake each other. */
 static void op_freeze(thread *t)
 {
+    if (t->index != 0 || atomic_load(&the_model.disabled) != 0) return;
+    atomic_store(&the_model.frozen, 1);
+    if (tenure_freeze(t->self) != TENURE_OK) model_fail(t, "tenure_freeze");
+}
+static void op_unfreeze(thread *t)
+{
     if (t->index != 0) return;
-    if (atomic_load(&the_model.frozen) != 0) {
-        tenure_unfreeze(t->self);
-        atomic_store(&the_model.frozen, 0);
-    } else if (atomic_load(&the_model.disabled) == 0) {
-        atomic_store(&the_model.frozen, 1);
-        if (tenure_freeze(t->self) != TENURE_OK) model_fail(t, "tenure_freeze");
-    }
+    tenure_unfreeze(t->self);
+    atomic_store(&the_model.frozen, 0);
 }
 static void op_disable(thread *t)
 {
-    if (t->index != 0) return;
-    if (atomic_load(&the_model.disabled) != 0) {
-        tenure_enable(the_model.heap);
-        atomic_store(&the_model.disabled, 0);
-    } else {
-        atomic_store(&the_model.disabled, 1);
-        tenure_disable(the_model.heap);
-    }
+    if (t->index != 0 || atomic_exchange(&the_model.disabled, 1) != 0) return;
+    tenure_disable(the_model.heap);
+}
+static void op_enable(thread *t)
+{
+    if (t->index != 0 || atomic_load(&the_model.disabled) == 0) return;
+    tenure_enable(the_model.heap);
+    atomic_store(&the_model.disabled, 0);
 }
 static void op_external(thread *t)
 {
@@ -451,14 +453,15 @@ static void op_spawn(thread *t)
     if (tenure_join(t->self, id, NULL) != 0) model_fail(t, "tenure_join");
 }
 
-#define OPERATIONS(X)                                                                                                 \
-    X(new, 300)                                                                                                       \
-    X(garbage, 150)                                                                                                   \
-    X(link, 150)                                                                                                      \
-    X(unlink, 40) X(copy_range, 60) X(clone, 15) X(resize, 15) X(hold, 60) X(drop, 50) X(share, 20) X(hash, 30)       \
-        X(object_at, 20) X(poll, 20) X(block, 8) X(idle, 8) X(sleep, 1) X(enter, 6) X(stop_world, 4) X(collect0, 4)   \
-            X(collect1, 2) X(collect2, 1) X(freeze, 1) X(disable, 1) X(external, 4) X(stats, 1) X(rcu, 1) X(check, 1) \
-                X(detach, 1) X(spawn, 1)
+#define OPERATIONS(X)                                                                                                  \
+    X(new, 300)                                                                                                        \
+    X(garbage, 150)                                                                                                    \
+    X(link, 150)                                                                                                       \
+    X(unlink, 40)                                                                                                      \
+    X(copy_range, 60) X(clone, 15) X(resize, 15) X(hold, 60) X(drop, 50) X(share, 20) X(hash, 30) X(object_at, 20)     \
+        X(poll, 20) X(block, 8) X(idle, 8) X(sleep, 1) X(enter, 6) X(stop_world, 4) X(collect0, 4) X(collect1, 2)      \
+            X(collect2, 1) X(freeze, 1) X(unfreeze, 4) X(disable, 1) X(enable, 4) X(external, 4) X(stats, 1) X(rcu, 1) \
+                X(check, 1) X(detach, 1) X(spawn, 1)
 
 #define NAME(name, weight) #name,
 const char *const model_operations[] = { OPERATIONS(NAME) };

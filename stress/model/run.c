@@ -175,7 +175,9 @@ void model_run(const model_options *options)
     if (options->bytes == NULL) catch_signals();
     tenure_stats stats;
     tenure_stats_read(the_model.heap, &stats);
-    the_model.live_limit = stats.max_heap_bytes / 5 < (16u << 20) ? stats.max_heap_bytes / 5 : 16u << 20;
+    /* In a small heap some allocations shall be refused. */
+    const uint64_t most = stats.max_heap_bytes;
+    the_model.live_limit = most < (16u << 20) ? most : 16u << 20;
     for (unsigned i = 0; i < SHARED; i++) {
         the_model.shared[i].holder = (holder) { .place = ROOT, .slot = &the_model.shared_words[i] };
         if (tenure_root_add(the_model.heap, &the_model.shared_words[i]) != TENURE_OK) abort();
