@@ -12,6 +12,7 @@
 #include <tenure/root.h>
 #include <tenure/safepoint.h>
 #include <tenure/stats.h>
+#include <tenure/straggler.h>
 #include <tenure/thread.h>
 #include <tenure/type.h>
 

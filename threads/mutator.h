@@ -44,6 +44,7 @@ struct tenure__entry {
 
 typedef struct tenure__world tenure__world;
 typedef struct tenure__os_thread tenure__os_thread;
+typedef struct tenure__watch tenure__watch; /* threads/report_watch.c */
 
 typedef struct tenure__mutator {
     tenure_thread record; /* what inlined code reads; first */
@@ -86,6 +87,7 @@ typedef struct tenure__mutator {
     } tls[TENURE__TLS_RANGES]; /* constant: thread-local data of the libraries loaded at attach; tenure_root_program */
     unsigned tls_count;
 
+    _Atomic uint64_t polled_ns; /* owner: when it last took a safepoint's slow path, by the coarse clock; reports */
     pid_t tid;
     char name[TENURE__NAME_BYTES]; /* owner writes, reports read; at worst a torn name */
 } tenure__mutator;
@@ -152,6 +154,7 @@ struct tenure__world {
     size_t record_bytes; /* of the collector's record, which starts with a tenure__mutator */
     tenure__gang gang;
     struct tenure_heap *heap;
+    tenure__watch *watch; /* constant; NULL: no deadline for stops */
 };
 
 static inline tenure__mutator *tenure__mutator_of(tenure_thread *self) { return (tenure__mutator *)self; }
@@ -187,6 +190,7 @@ void tenure__wake_dormant(tenure__mutator *mutator);
 typedef struct tenure__reach {
     unsigned waited_for;   /* running mutators at the request */
     tenure__mutator *last; /* of them, the last to stop; NULL: none */
+    bool late;             /* it was not reached within stop_deadline */
 } tenure__reach;
 
 /* Stops the world: on return no mutator runs and none can until tenure__world_resume. The caller holds the stop lock
@@ -236,7 +240,14 @@ _Noreturn void tenure__fatal(const char *function, int line, int error);
         if (tenure__result != 0) tenure__fatal(__func__, __LINE__, tenure__result); \
     } while (0)
 
-uint64_t tenure__now_ns(void); /* CLOCK_MONOTONIC */
-uint64_t tenure__cpu_ns(void); /* of this thread */
+uint64_t tenure__now_ns(void);    /* CLOCK_MONOTONIC */
+uint64_t tenure__coarse_ns(void); /* the same as of the last tick, some milliseconds behind, at a quarter of the cost */
+uint64_t tenure__cpu_ns(void);    /* of this thread */
+
+/* The owner is at a safepoint, and not on the fast path. Relaxed: only reports look. */
+static inline void tenure__note_poll(tenure__mutator *mutator)
+{
+    atomic_store_explicit(&mutator->polled_ns, tenure__coarse_ns(), memory_order_relaxed);
+}
 
 #endif

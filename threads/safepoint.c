@@ -1,6 +1,7 @@
 /* The stop protocol. States, who may wait for whom, and the memory-order argument: threads/README.md. */
 #include "threads/futex.h"
 #include "threads/host.h"
+#include "threads/report.h"
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
@@ -33,6 +34,7 @@ static uint64_t clock_ns(clockid_t clock)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 uint64_t tenure__now_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
+uint64_t tenure__coarse_ns(void) { return clock_ns(CLOCK_MONOTONIC_COARSE); }
 uint64_t tenure__cpu_ns(void) { return clock_ns(CLOCK_THREAD_CPUTIME_ID); }
 
 void tenure__lock_stop(tenure__world *world) { TENURE__MUST(pthread_mutex_lock(&world->stop_lock)); }
@@ -142,8 +144,10 @@ static tenure__mutator *acquire_all(tenure__mutator *mutator)
         return each;
     }
     tenure__rcu_unpark(mutator->os);
-    for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling)
+    for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling) {
         tenure__set_limit(each, tenure__host_limit(each));
+        tenure__note_poll(each);
+    }
     return 0;
 }
 
@@ -196,32 +200,36 @@ void tenure__poll_slow(tenure_thread *self)
     tenure__mutator *mutator = tenure__mutator_of(self);
     if (mutator->depth != 0) tenure__misuse("tenure_poll", "not inside a blocking or idle region");
     if (!tenure__safepoint(mutator)) {
+        tenure__note_poll(mutator);
         tenure__host_polled(mutator);
         tenure__set_limit(mutator, tenure__host_limit(mutator));
     }
 }
 
-static void wait_for_all(tenure__world *world)
+/* True: it took longer than the deadline. */
+static bool wait_for_all(tenure__world *world)
 {
     uint64_t start = 0;
-    for (unsigned spins = 0;; spins++) {
-        const uint32_t outstanding = atomic_load_explicit(&world->outstanding, memory_order_acquire);
-        if (outstanding == 0) return;
+    bool late = false;
+    for (unsigned spins = 0; atomic_load_explicit(&world->outstanding, memory_order_acquire) != 0; spins++) {
         if (spins % 64 == 0) {
             const uint64_t now = tenure__now_ns();
             if (start == 0) start = now;
             if (!atomic_load_explicit(&world->spinning_pays, memory_order_relaxed) || now - start > LEADER_SPIN_NS) {
+                const uint64_t wait_ns = tenure__watch_wait_ns(world, start, now, &late);
                 /* seq_cst: pairs with count_out (Dekker): either it sees that the leader sleeps, or the futex sees the
                  * new count. */
                 atomic_store_explicit(&world->leader_sleeping, true, memory_order_seq_cst);
                 const uint32_t now_outstanding = atomic_load_explicit(&world->outstanding, memory_order_seq_cst);
-                if (now_outstanding != 0) tenure__futex_wait(&world->outstanding, now_outstanding, 0);
+                if (now_outstanding != 0) tenure__futex_wait(&world->outstanding, now_outstanding, wait_ns);
                 atomic_store_explicit(&world->leader_sleeping, false, memory_order_relaxed);
                 continue;
             }
         }
         tenure__cpu_relax();
     }
+    if (late) tenure__watch_reached(world, start);
+    return late;
 }
 
 #define EACH(list, mutator) cds_list_for_each_entry(mutator, list, link)
@@ -264,11 +272,11 @@ tenure__reach tenure__world_stop(tenure__world *world, bool dormant)
     uint32_t running = claim_list(&world->active);
     if (dormant) running += claim_list(&world->dormant);
     atomic_store_explicit(&world->spinning_pays, running < world->processors, memory_order_relaxed);
-    if (atomic_fetch_sub_explicit(&world->outstanding, COUNTING - running, memory_order_acq_rel) != COUNTING - running)
-        wait_for_all(world);
-    const tenure__reach reach = { running,
-        running > 0 ? atomic_load_explicit(&world->last_stopped, memory_order_relaxed) : 0 };
-    return reach;
+    const bool late = atomic_fetch_sub_explicit(&world->outstanding, COUNTING - running, memory_order_acq_rel) !=
+                          COUNTING - running &&
+                      wait_for_all(world);
+    return (tenure__reach) { running,
+        running > 0 ? atomic_load_explicit(&world->last_stopped, memory_order_relaxed) : 0, late };
 }
 
 static void resume_list(struct cds_list_head *list)

@@ -29,6 +29,7 @@ typedef struct tenure_collection {
     unsigned threads_stopped; /* running mutators that the stop had to wait for */
     int last_tid;             /* the last one of them to stop, 0: there was none */
     char last_name[32];
+    bool late;            /* reached after options.stop_deadline */
     uint64_t lost_before; /* collections just before this one that no listener was told of */
 } tenure_collection;
 

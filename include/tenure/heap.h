@@ -84,6 +84,11 @@ typedef struct tenure_options {
     tenure_lead lead;       /* [lead=mutator|daemon] who leads young collections */
     uint64_t return_delay;  /* [return_delay] nanoseconds before free memory goes back to the system; default 1 s */
     bool huge_pages;        /* [huge_pages=on|off] transparent huge pages for memory populated ahead; default off */
+    uint64_t stop_deadline; /* [stop_deadline] nanoseconds within which a stop is reached, or a report says who is late
+                             * (tenure/straggler.h); 0: no reports; default 1 s */
+    bool stop_deadline_stack; /* [stop_deadline_stack=on|off] the report asks late threads for their stacks, by a
+                               * real-time signal that nobody uses: calls that are not restarted return EINTR;
+                               * default off */
     bool log_gc;            /* [log=gc] a line per collection on stderr, outside of stops */
     uint32_t verify;        /* [verify=before,after] walk and check the whole heap around every collection */
     uint32_t torture;       /* [torture=poll,overflow,evacuate,nospace] */

@@ -133,6 +133,7 @@ static bool within_budget(tenure_heap *heap, uint32_t blocks)
 static uint32_t take_gen0_block(tenure__allocator *allocator, uint8_t sort_kind)
 {
     tenure_heap *heap = allocator->mutator.record.heap;
+    tenure__note_poll(&allocator->mutator);
     const uint32_t block = tenure__block_take(heap);
     if (block == TENURE__NO_BLOCK) return block;
     memset(heap->blocks[block].first, 0, sizeof heap->blocks[block].first);

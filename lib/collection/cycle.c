@@ -179,6 +179,7 @@ static void collect_stopped(tenure_heap *heap, int generation, const char *reaso
 static void name_last(tenure_collection *event, const tenure__reach *reach)
 {
     event->threads_stopped = reach->waited_for;
+    event->late = reach->late;
     if (reach->last == 0) return;
     event->last_tid = reach->last->tid;
     memcpy(event->last_name, reach->last->name, sizeof event->last_name);

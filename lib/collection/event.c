@@ -154,6 +154,7 @@ void tenure__collection_print(const tenure_collection *event, FILE *out)
         event->led_by_daemon ? "daemon" : "mutator", event->workers, tenure__format_bytes(event->copied_bytes).text,
         event->copied_objects, event->pinned_objects, event->stayed_objects, event->logged_objects);
     append(&to, " stopped=%u", event->threads_stopped);
+    if (event->late) append(&to, " deadline=missed");
     if (event->last_tid != 0) {
         append(&to, " last=");
         append_word(&to, event->last_name, sizeof event->last_name);

@@ -1,6 +1,7 @@
 /* Statistics in three formats, from one table of figures. */
 #include "lib/collection/stats_print.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -48,6 +49,9 @@ static const figure figures[] = {
     COUNTER(lost_events, OBJECTS, "Collections that no listener was told of: too many waited"),
     GAUGE(threads_attached, OBJECTS, "Attached threads"),
     GAUGE(threads_dormant, OBJECTS, "Attached threads that stops do not look at"),
+    COUNTER(late_stops, OBJECTS, "Stops that were reached after stop_deadline"),
+    { "latest_stop", "Longest time that one of them took to be reached", offsetof(tenure_stats, latest_ns), NANOSECONDS,
+        false },
     GAUGE(workers, OBJECTS, "Threads that may collect in parallel"),
 };
 enum { FIGURE_COUNT = sizeof figures / sizeof figures[0] };
@@ -92,6 +96,13 @@ static uint64_t column_ns(const tenure_distribution *distribution, const column 
     return *(const uint64_t *)(const void *)((const char *)distribution + of->offset);
 }
 
+/* A thread's name, without what would need escapes. */
+static void write_name(const char name[static 32], FILE *out)
+{
+    for (unsigned i = 0; i < 32 && name[i] != '\0'; i++)
+        fputc(isprint((unsigned char)name[i]) && name[i] != '"' && name[i] != '\\' ? name[i] : '-', out);
+}
+
 /* --- text --- */
 
 static void text_pauses(const tenure_pauses *pauses, const char *kind, FILE *out)
@@ -128,6 +139,11 @@ static void write_text(const tenure_stats *stats, FILE *out)
         }
         fprintf(out, "  %s\n", figures[i].help);
     }
+    if (stats->latest_name[0] != '\0') {
+        fprintf(out, "  %-18s ", "latest_name");
+        write_name(stats->latest_name, out);
+        fprintf(out, "  The thread that it waited for\n");
+    }
     fprintf(out, "  stops              count     mean");
     for (unsigned i = 0; i < COLUMN_COUNT; i++) fprintf(out, " %8s", columns[i].name);
     fprintf(out, " %8s\n", "max");
@@ -156,7 +172,9 @@ static void write_json(const tenure_stats *stats, FILE *out)
     for (unsigned i = 0; i < FIGURE_COUNT; i++)
         fprintf(out, ",\"%s%s\":%" PRIu64, figures[i].name, figures[i].unit == NANOSECONDS ? "_ns" : "",
             figure_value(stats, &figures[i]));
-    fprintf(out, ",\"collections\":[%" PRIu64 ",%" PRIu64 ",%" PRIu64 "],\"pauses\":[", stats->collections[0],
+    fprintf(out, ",\"latest_name\":\"");
+    write_name(stats->latest_name, out);
+    fprintf(out, "\",\"collections\":[%" PRIu64 ",%" PRIu64 ",%" PRIu64 "],\"pauses\":[", stats->collections[0],
         stats->collections[1], stats->collections[2]);
     for (unsigned i = 0; i < 3; i++) {
         if (i > 0) fprintf(out, ",");

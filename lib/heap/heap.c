@@ -2,6 +2,7 @@
 #include "lib/heap/heap.h"
 #include "lib/collection/cycle.h"
 #include "lib/heap/limits.h"
+#include "threads/report.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,8 +75,13 @@ static tenure_status start_threads(tenure_heap *heap)
     }
     tenure_status status = TENURE_OK;
     if (heap->options.log_gc) status = tenure_listen(heap, print_line, stderr);
+    if (status == TENURE_OK && heap->options.stop_deadline != 0)
+        status = tenure__watch_start(&heap->world, heap->options.stop_deadline, heap->options.stop_deadline_stack);
     if (status == TENURE_OK) status = tenure__daemon_start(heap);
-    if (status != TENURE_OK) tenure__gang_stop(&heap->world.gang);
+    if (status != TENURE_OK) {
+        tenure__watch_stop(&heap->world);
+        tenure__gang_stop(&heap->world.gang);
+    }
     return status;
 }
 
@@ -133,6 +139,7 @@ static void destroy(void *arg)
     tenure_heap *heap = destruction->heap;
     tenure__daemon_stop(heap);
     tenure__gang_stop(&heap->world.gang);
+    tenure__watch_stop(&heap->world);
     tenure__world_destroy(&heap->world);
     tenure__roots_destroy(heap);
     free_parts(heap);

@@ -58,6 +58,8 @@ static const option options_table[] = {
     { "lead", CHOICE, FIELD(lead), 0, leads },
     { "return_delay", TIME, FIELD(return_delay), 0, NULL },
     { "huge_pages", CHOICE, FIELD(huge_pages), 0, switches },
+    { "stop_deadline", TIME, FIELD(stop_deadline), 0, NULL },
+    { "stop_deadline_stack", CHOICE, FIELD(stop_deadline_stack), 0, switches },
     { "log", LIST, FIELD(log_gc), 0, logs },
     { "verify", LIST, FIELD(verify), 0, verifications },
     { "torture", LIST, FIELD(torture), offsetof(tenure_options, torture_alloc), tortures },
@@ -239,6 +241,7 @@ static const tenure_options defaults = {
     .pause_target = 2 * 1000 * 1000,
     .lead = TENURE_LEAD_MUTATOR,
     .return_delay = 1000 * 1000 * 1000,
+    .stop_deadline = 1000 * 1000 * 1000,
 };
 
 /* Commas separate; blanks may stand around them. */

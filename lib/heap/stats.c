@@ -1,5 +1,6 @@
 /* Reading the statistics: counters and histograms, relaxed; nothing is stopped. */
 #include "lib/heap/heap.h"
+#include "threads/report.h"
 #include <string.h>
 
 static uint64_t load(const _Atomic uint64_t *counter) { return atomic_load_explicit(counter, memory_order_relaxed); }
@@ -49,6 +50,7 @@ void tenure_stats_read(tenure_heap *heap, tenure_stats *out)
     out->lost_events = load(&heap->events.lost);
     out->threads_attached = load(&heap->world.attached);
     out->threads_dormant = load(&heap->world.dormant_count);
+    tenure__watch_stats(&heap->world, out);
     out->workers = heap->options.workers;
     out->since_ns = tenure__now_ns() - heap->created_ns;
 }

@@ -194,8 +194,11 @@ Test(event, kinds)
     cr_expect(strstr(text, "gc 12 full gen2-growth at=") != NULL, "%s", text);
     cr_expect(strstr(text, " mark=40us") != NULL && strstr(text, " lead=daemon") != NULL);
     cr_expect(strstr(text, "last=") == NULL);
+    cr_expect(strstr(text, "deadline=") == NULL);
+    event.late = true;
     event.generation = 1;
     event_text(&event);
+    cr_expect(strstr(text, " deadline=missed") != NULL);
     cr_expect(strstr(text, "gc 12 gen1 ") != NULL);
     event.generation = -1;
     event_text(&event);
@@ -307,11 +310,21 @@ Test(stats, json_is_complete)
 {
     const tenure_stats stats = numbered_stats();
     stats_text(&stats, TENURE_JSON);
-    for (size_t i = 0; i < sizeof stats / sizeof(uint64_t); i++) {
+    for (size_t i = 0; i < offsetof(tenure_stats, latest_name) / sizeof(uint64_t); i++) {
         char number[32];
         snprintf(number, sizeof number, "%zu", 1000000 + i);
         cr_expect(strstr(text, number) != NULL, "word %zu of tenure_stats is missing", i);
     }
+}
+
+Test(stats, hostile_name)
+{
+    tenure_stats stats = { 0 };
+    memset(stats.latest_name, 'x', sizeof stats.latest_name);
+    memcpy(stats.latest_name, "a\"\\\n b", 6);
+    stats_text(&stats, TENURE_JSON);
+    cr_expect(json_skip(text) != NULL, "%s", text);
+    cr_expect(strstr(text, "\"latest_name\":\"a--- bxxxxxxxxxxxxxxxxxxxxxxxxxx\"") != NULL, "%s", text);
 }
 
 /* Lines are comments or `name{labels} number`; every family is announced once, counters end in _total. */
