@@ -38,6 +38,54 @@ TENURE_API tenure_status tenure_referents(tenure_thread *self, void *object, ten
 /* The objects that refer to this one, once each. */
 TENURE_API tenure_status tenure_referrers(tenure_thread *self, void *object, tenure_object_fn *fn, void *arg);
 
+/* --- why is this alive? --- */
+
+typedef enum tenure_root_kind {
+    TENURE_ROOT_STACK,        /* a word on a thread's stack */
+    TENURE_ROOT_REGISTER,     /* of a thread */
+    TENURE_ROOT_FRAME,        /* a local that TENURE_FRAME names */
+    TENURE_ROOT_FIBER,        /* a word on a stack of tenure_stack_add that does not run, or its saved registers */
+    TENURE_ROOT_THREAD_LOCAL, /* tenure_root_program: thread-local data */
+    TENURE_ROOT_PROGRAM,      /* tenure_root_program: data of the program or a library */
+    TENURE_ROOT_SLOT,         /* tenure_root_add */
+    TENURE_ROOT_RANGE,        /* tenure_root_range_add */
+    TENURE_ROOT_CALLBACK,     /* tenure_root_callback_add: what the callback visits */
+    TENURE_ROOT_HANDLE,
+    TENURE_ROOT_PIN,    /* tenure_pin */
+    TENURE_ROOT_LIBRARY /* held by a call that a thread is inside of: tenure_read, tenure_mutex_lock and the like */
+} tenure_root_kind;
+
+typedef struct tenure_root {
+    tenure_root_kind kind;
+    const void *address; /* of the word that holds the reference; CALLBACK: of the function; HANDLE: the handle; REGISTER,
+                          * PIN and LIBRARY: NULL */
+    size_t offset;       /* STACK, FIBER: of address above the stack pointer; RANGE, PROGRAM: from symbol, or from the
+                          * range's or the file's beginning */
+    const char *name;    /* REGISTER: its name; else the symbol that address lies in, if the loader knows it, or NULL */
+    const char *file;    /* the program or library that address lies in; NULL: none */
+    char thread[32];     /* STACK, REGISTER, FRAME, THREAD_LOCAL, LIBRARY: the thread's name, perhaps empty */
+    int tid;             /* and its number; 0: no thread's */
+} tenure_root;
+
+typedef struct tenure_path_step {
+    size_t index, count; /* 0, 1, ... of that many */
+    void *object;        /* that this step leads to */
+    const tenure_type *type;
+    const tenure_root *root; /* of the first step; NULL in the others, where an object leads to the next: */
+    size_t offset;           /* of the field in the object of the step before */
+    const char *field;       /* its name as the type's declaration has it, with indexes; NULL: not known */
+} tenure_path_step;
+
+/* false: no more steps. What a step points to is valid during the call. */
+typedef bool tenure_path_fn(tenure_thread *self, const tenure_path_step *step, void *arg);
+
+/* The shortest way from a root to the object, by breadth-first search from all roots; the last step is the object. The
+ * caller's own stack, registers and frames count only if nothing else leads to it: the argument is there in any case.
+ * TENURE_OK without a call of fn: no root leads to it. */
+TENURE_API tenure_status tenure_path(tenure_thread *self, void *object, tenure_path_fn *fn, void *arg);
+/* Such an fn: writes a line per step; arg: a FILE. */
+TENURE_API bool tenure_path_print(tenure_thread *self, const tenure_path_step *step, void *file);
+
 /* --- the census --- */
 
 typedef struct tenure_census_row {

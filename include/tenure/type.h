@@ -46,6 +46,7 @@ typedef struct tenure_type {
     uint32_t align;
     uint32_t flex_offset; /* of the flexible part */
     uint32_t flex_stride; /* bytes of an element */
+    const char *fields;   /* the flexible member, if any, and the items, as they were written; or NULL */
 } tenure_type;
 
 TENURE_API void tenure__type_register(const tenure_type *type);
@@ -208,42 +209,43 @@ template <typename F> struct tenure__is_reference : std::is_pointer<typename std
     typedef char name##__flex_offset[(offset) + 1];           \
     typedef char name##__flex_stride[(stride) + 1];
 
-#define TENURE__DEFINE(name, T, items_, item_count_, trace_, flags_, fixed_bytes, offset, stride)                  \
+#define TENURE__DEFINE(name, T, fields_, items_, item_count_, trace_, flags_, fixed_bytes, offset, stride)         \
     TENURE__DECLARE(name, T, fixed_bytes, offset, stride)                                                          \
     const unsigned char name##__apart = ((flags_)&TENURE__AMBIGUOUS) != 0;                                         \
     extern TENURE__HIDDEN const tenure_type name##__type;                                                          \
     extern TENURE__HIDDEN uint64_t name##__header;                                                                 \
     TENURE__HEADER_WORD name##__header = 0;                                                                        \
     const tenure_type name##__type = { #name, &name##__header, items_, trace_, item_count_, flags_,                \
-        (uint32_t)(fixed_bytes), (uint32_t) __alignof__(T), (uint32_t)(offset), (uint32_t)(stride) };              \
+        (uint32_t)(fixed_bytes), (uint32_t) __alignof__(T), (uint32_t)(offset), (uint32_t)(stride), fields_ };     \
     __attribute__((constructor(101))) static void name##__register(void) { tenure__type_register(&name##__type); } \
     typedef char name##__end_of_type
 
-#define TENURE__WITH_ITEMS(name, T, E, flags, fixed_bytes, offset, stride, ...)                                  \
+#define TENURE__WITH_ITEMS(name, T, E, fields, flags, fixed_bytes, offset, stride, ...)                          \
     TENURE__QUIET_BEGIN                                                                                          \
     static const tenure__item name##__items[] = { TENURE__FOR(T, E, __VA_ARGS__) };                              \
-    TENURE__DEFINE(name, T, name##__items, (uint32_t)(sizeof name##__items / sizeof name##__items[0]), 0, flags, \
-        fixed_bytes, offset, stride)                                                                             \
+    TENURE__DEFINE(name, T, fields, name##__items, (uint32_t)(sizeof name##__items / sizeof name##__items[0]),   \
+        0, flags, fixed_bytes, offset, stride)                                                                   \
     TENURE__QUIET_END
 
 #define TENURE__STRIDE(T, member) sizeof(TENURE__FIELD(T, member[0]))
 
 /* Up to 32 items: a pointer field, nested ("a.b"), an array of pointers, TENURE_EACH, TENURE_WORD, TENURE_INTERIOR. */
-#define TENURE_TYPE(name, T, ...) TENURE__WITH_ITEMS(name, T, T, 0, sizeof(T), 0, 0, __VA_ARGS__)
+#define TENURE_TYPE(name, T, ...) TENURE__WITH_ITEMS(name, T, T, #__VA_ARGS__, 0, sizeof(T), 0, 0, __VA_ARGS__)
 /* No references at all. */
-#define TENURE_TYPE_LEAF(name, T) TENURE__DEFINE(name, T, 0, 0, 0, 0, sizeof(T), 0, 0)
+#define TENURE_TYPE_LEAF(name, T) TENURE__DEFINE(name, T, 0, 0, 0, 0, 0, sizeof(T), 0, 0)
 /* A flexible array of plain data; or of structs, whose references are items TENURE_ELEMENT(field).
  * (name, T, member) or (name, T, member, item...). */
 #define TENURE_TYPE_FLEX(name, T, ...) \
-    TENURE__PASTE(TENURE__FLEX_, TENURE__ONE_OR_MORE(__VA_ARGS__))(name, T, TENURE__FLEX, __VA_ARGS__)
+    TENURE__PASTE(TENURE__FLEX_, TENURE__ONE_OR_MORE(__VA_ARGS__))(name, T, #__VA_ARGS__, TENURE__FLEX, __VA_ARGS__)
 /* A flexible array of references. */
 #define TENURE_TYPE_FLEX_REFS(name, T, ...)                        \
     TENURE__PASTE(TENURE__FLEX_, TENURE__ONE_OR_MORE(__VA_ARGS__)) \
-    (name, T, TENURE__FLEX | TENURE__FLEX_REFS, __VA_ARGS__)
-#define TENURE__FLEX_ONE(name, T, flags, member) \
-    TENURE__DEFINE(name, T, 0, 0, 0, flags, offsetof(T, member), offsetof(T, member), TENURE__STRIDE(T, member))
-#define TENURE__FLEX_MORE(name, T, flags, member, ...)                                               \
-    TENURE__WITH_ITEMS(name, T, __typeof__(TENURE__FIELD(T, member[0])), flags, offsetof(T, member), \
+    (name, T, #__VA_ARGS__, TENURE__FLEX | TENURE__FLEX_REFS, __VA_ARGS__)
+#define TENURE__FLEX_ONE(name, T, fields, flags, member)                                                  \
+    TENURE__DEFINE(name, T, fields, 0, 0, 0, flags, offsetof(T, member), offsetof(T, member), \
+        TENURE__STRIDE(T, member))
+#define TENURE__FLEX_MORE(name, T, fields, flags, member, ...)                                               \
+    TENURE__WITH_ITEMS(name, T, __typeof__(TENURE__FIELD(T, member[0])), fields, flags, offsetof(T, member), \
         offsetof(T, member), TENURE__STRIDE(T, member), __VA_ARGS__)
 #define TENURE__ONE_OR_MORE(...)                                                                                    \
     TENURE__ONE_OR_MORE_(__VA_ARGS__, MORE, MORE, MORE, MORE, MORE, MORE, MORE, MORE, MORE, MORE, MORE, MORE, MORE, \
@@ -256,14 +258,16 @@ template <typename F> struct tenure__is_reference : std::is_pointer<typename std
     ...)                                                                                                               \
     n
 /* Traced by trace, which visits the references. */
-#define TENURE_TYPE_CUSTOM(name, T, trace) TENURE__DEFINE(name, T, 0, 0, trace, TENURE__CUSTOM, sizeof(T), 0, 0)
+#define TENURE_TYPE_CUSTOM(name, T, trace) TENURE__DEFINE(name, T, 0, 0, 0, trace, TENURE__CUSTOM, sizeof(T), 0, 0)
 #define TENURE_TYPE_CUSTOM_FLEX(name, T, member, trace)                                                           \
-    TENURE__DEFINE(name, T, 0, 0, trace, TENURE__CUSTOM | TENURE__FLEX, offsetof(T, member), offsetof(T, member), \
+    TENURE__DEFINE(name, T, #member, 0, 0, trace, TENURE__CUSTOM | TENURE__FLEX, offsetof(T, member),             \
+        offsetof(T, member),                                                                                      \
         TENURE__STRIDE(T, member))
 /* Any word may be a pointer; what it points to stays where it is. */
-#define TENURE_TYPE_AMBIGUOUS(name, T) TENURE__DEFINE(name, T, 0, 0, 0, TENURE__AMBIGUOUS, sizeof(T), 0, 0)
+#define TENURE_TYPE_AMBIGUOUS(name, T) TENURE__DEFINE(name, T, 0, 0, 0, 0, TENURE__AMBIGUOUS, sizeof(T), 0, 0)
 #define TENURE_TYPE_AMBIGUOUS_FLEX(name, T, member)                                                              \
-    TENURE__DEFINE(name, T, 0, 0, 0, TENURE__AMBIGUOUS | TENURE__FLEX, offsetof(T, member), offsetof(T, member), \
+    TENURE__DEFINE(name, T, #member, 0, 0, 0, TENURE__AMBIGUOUS | TENURE__FLEX, offsetof(T, member),             \
+        offsetof(T, member),                                                                                     \
         TENURE__STRIDE(T, member))
 
 /* In headers, for a type that another file of the same program or library defines. */

@@ -42,6 +42,9 @@ void tenure__daemon_report(tenure_heap *heap);
  * stop that holds it waits for the thread. */
 void tenure__with_stop_lock(tenure_heap *heap, void (*fn)(tenure_heap *, void *), void *arg);
 
+/* Calls fn for every handle and what it holds (0: it is free). Stopped. */
+void tenure__each_handle(tenure_heap *heap, void (*fn)(void *arg, uintptr_t handle, uintptr_t object), void *arg);
+
 /* Data segments may have come or gone. Not in a stop, no lock held, the caller blocked. */
 void tenure__roots_refresh(tenure_heap *heap);
 /* All precise roots outside the heap, now; callbacks become due. Leader, stopped. */

@@ -311,6 +311,14 @@ void tenure_handle_set(tenure_thread *self, tenure_handle *handle, void *object)
 
 void tenure_handle_free(tenure_handle *handle) { tenure__with_stop_lock(handle->heap, free_handle, handle); }
 
+void tenure__each_handle(tenure_heap *heap, void (*fn)(void *arg, uintptr_t handle, uintptr_t object), void *arg)
+{
+    const tenure__roots *roots = &heap->roots;
+    for (size_t i = 0; i < roots->handle_count; i++)
+        for (unsigned j = 0; j < HANDLE_CHUNK; j++)
+            fn(arg, (uintptr_t)&roots->handles[i][j], roots->handles[i][j].object);
+}
+
 /* --- pins --- */
 
 struct pin_change {

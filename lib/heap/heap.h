@@ -337,6 +337,10 @@ static inline void tenure__flags_clear(tenure__block *block, uint32_t flags)
 {
     atomic_fetch_and_explicit(&block->flags, ~flags, memory_order_relaxed);
 }
+static inline uintptr_t tenure__slot_load(uintptr_t slot)
+{
+    return __atomic_load_n((const uintptr_t *)slot, __ATOMIC_RELAXED);
+}
 static inline uint32_t tenure__run_head(const tenure_heap *heap, uint32_t block)
 {
     return block - heap->blocks[block].head_distance;
@@ -410,9 +414,9 @@ uintptr_t tenure__find_old_owner(tenure_heap *heap, uintptr_t slot);
 /* Calls fn for every slot of the object that may hold a reference. may_trace: the caller may call the program's trace
  * functions; else nothing is known of custom objects. Stopped, no phase going on. */
 void tenure__each_reference(tenure_heap *heap, uintptr_t object, bool may_trace, tenure__reference_fn *fn, void *arg);
-/* The objects (two at most) that what lies in the slot keeps alive; how many. Of precise slots it is only looked at
- * whether they are followed. Stopped. */
-unsigned tenure__targets_of(tenure_heap *heap, uintptr_t slot, tenure__reference kind, uintptr_t targets[2]);
+/* The objects (two at most) that a slot of that kind with that value keeps alive; how many. Of precise ones it is only
+ * looked at whether they are followed. Stopped. */
+unsigned tenure__targets_of(tenure_heap *heap, uintptr_t value, tenure__reference kind, uintptr_t targets[2]);
 /* trace.c: a visitor that calls fn for what it visits; fn NULL: it is the tracer's again. Stopped, no phase going on.
  */
 tenure_visitor *tenure__inspecting_visitor(tenure_heap *heap, tenure__reference_fn *fn, void *arg);

@@ -83,9 +83,8 @@ void tenure__each_reference(tenure_heap *heap, uintptr_t object, bool may_trace,
     }
 }
 
-unsigned tenure__targets_of(tenure_heap *heap, uintptr_t slot, tenure__reference kind, uintptr_t targets[2])
+unsigned tenure__targets_of(tenure_heap *heap, uintptr_t value, tenure__reference kind, uintptr_t targets[2])
 {
-    uintptr_t value = __atomic_load_n((const uintptr_t *)slot, __ATOMIC_RELAXED);
     unsigned count = 0;
     if (kind == TENURE__REFERENCE_WORD) value &= ~heap->options.ambiguous_mask;
     if (!tenure__in_arena(heap, value)) return 0;

@@ -14,9 +14,9 @@ static uint32_t capacity = FIRST_CAPACITY;
 static _Atomic uint32_t count = 1;
 
 static uint64_t bytes_header, refs_header;
-const tenure_type tenure__bytes_type = { "bytes", &bytes_header, 0, 0, 0, TENURE__FLEX, 0, 1, 0, 1 };
+const tenure_type tenure__bytes_type = { "bytes", &bytes_header, 0, 0, 0, TENURE__FLEX, 0, 1, 0, 1, 0 };
 const tenure_type tenure__refs_type = { "references", &refs_header, 0, 0, 0, TENURE__FLEX | TENURE__FLEX_REFS, 0, 8, 0,
-    8 };
+    8, "" };
 
 uint32_t tenure__type_count(void) { return atomic_load_explicit(&count, memory_order_acquire); }
 

@@ -80,7 +80,7 @@ static void check_precise(verification *check, uintptr_t slot)
 {
     tenure_heap *heap = check->heap;
     uintptr_t target[2];
-    if (tenure__targets_of(heap, slot, TENURE__REFERENCE_PRECISE, target) == 0) return;
+    if (tenure__targets_of(heap, tenure__slot_load(slot), TENURE__REFERENCE_PRECISE, target) == 0) return;
     if (!starts_object(heap, target[0])) {
         fault(check, "field at +%lu holds %#lx, where no object starts (block kind %#x, header %#lx)",
             slot - check->object, target[0], tenure__kind_of(heap, tenure__block_index(heap, target[0])),
@@ -93,7 +93,7 @@ static void check_precise(verification *check, uintptr_t slot)
 static void check_interior(verification *check, uintptr_t slot)
 {
     uintptr_t target[2];
-    if (tenure__targets_of(check->heap, slot, TENURE__REFERENCE_INTERIOR, target) != 0)
+    if (tenure__targets_of(check->heap, tenure__slot_load(slot), TENURE__REFERENCE_INTERIOR, target) != 0)
         check_edge(check, slot, target[0]);
     else if (tenure__in_arena(check->heap, *(uintptr_t *)slot))
         fault(check, "interior field at +%lu holds %#lx, where no object is", slot - check->object, *(uintptr_t *)slot);

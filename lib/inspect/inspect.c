@@ -1,5 +1,6 @@
 #include "lib/inspect/inspect.h"
 #include "lib/allocation/nursery.h"
+#include "lib/collection/cycle.h"
 #include "threads/host.h"
 #include <sys/mman.h>
 #include <tenure/safepoint.h>
@@ -54,6 +55,24 @@ tenure_status tenure__inspect(tenure_thread *self, tenure__prepare_fn *prepare, 
     tenure_resume_world(self);
     return inspection.status;
 }
+
+/* --- results as roots --- */
+
+void tenure__found_add(tenure_heap *heap, tenure__found *found)
+{
+    found->young = true;
+    found->next = heap->roots.found;
+    heap->roots.found = found;
+}
+
+static void forget(tenure_heap *heap, void *found)
+{
+    tenure__found **link = &heap->roots.found;
+    while (*link != found) link = &(*link)->next;
+    *link = (*link)->next;
+}
+
+void tenure__found_forget(tenure_heap *heap, tenure__found *found) { tenure__with_stop_lock(heap, forget, found); }
 
 /* --- the walk --- */
 

@@ -34,6 +34,10 @@ static inline unsigned tenure__generation(const tenure_heap *heap, uintptr_t obj
                                   : tenure__header_generation(header);
 }
 
+/* What was found is a root until it is forgotten: it moves with its objects. In prepare; after the stop. */
+void tenure__found_add(tenure_heap *heap, tenure__found *found);
+void tenure__found_forget(tenure_heap *heap, tenure__found *found);
+
 /* Zeroed memory outside the heap of which only what is touched is used; NULL: there is none. Allowed in a stop: a
  * system call, as those that commit blocks. */
 void *tenure__map(size_t bytes);

@@ -1,7 +1,6 @@
 /* Objects, what they refer to, what refers to them: found in a stop, delivered after it. Until then the references
  * found are roots that are followed, so the callback may allocate and collect; and it may wait for whomever it likes,
  * for nobody is stopped on its behalf. */
-#include "lib/collection/cycle.h"
 #include "lib/inspect/inspect.h"
 
 struct search {
@@ -33,7 +32,7 @@ static void add_targets(void *arg, uintptr_t slot, tenure__reference kind)
 {
     struct search *search = arg;
     uintptr_t targets[2];
-    const unsigned count = tenure__targets_of(search->self->heap, slot, kind, targets);
+    const unsigned count = tenure__targets_of(search->self->heap, tenure__slot_load(slot), kind, targets);
     for (unsigned i = 0; i < count; i++) add(search, targets[i]);
 }
 
@@ -46,7 +45,7 @@ static void compare_targets(void *arg, uintptr_t slot, tenure__reference kind)
 {
     struct search *search = arg;
     uintptr_t targets[2];
-    const unsigned count = tenure__targets_of(search->self->heap, slot, kind, targets);
+    const unsigned count = tenure__targets_of(search->self->heap, tenure__slot_load(slot), kind, targets);
     for (unsigned i = 0; i < count; i++) search->found_one |= targets[i] == search->object;
 }
 
@@ -68,9 +67,7 @@ static tenure_status make_room(tenure_heap *heap, struct search *search, size_t 
     search->found.objects = tenure__map(room * sizeof(uintptr_t));
     if (search->found.objects == 0) return TENURE_ENOMEM;
     search->found.room = room;
-    search->found.young = true;
-    search->found.next = heap->roots.found;
-    heap->roots.found = &search->found;
+    tenure__found_add(heap, &search->found);
     return TENURE_OK;
 }
 
@@ -98,13 +95,6 @@ static tenure_status prepare_for_object(tenure_heap *heap, void *arg)
     return make_room(heap, search, 2 * words + 1);
 }
 
-static void forget(tenure_heap *heap, void *arg)
-{
-    tenure__found **link = &heap->roots.found;
-    while (*link != arg) link = &(*link)->next;
-    *link = (*link)->next;
-}
-
 static tenure_status deliver(
     struct search *search, tenure__prepare_fn *prepare, tenure__look_fn *look, tenure_object_fn *fn, void *arg)
 {
@@ -115,7 +105,7 @@ static tenure_status deliver(
     if (found->objects == 0) return status;
     for (size_t i = 0; i < found->count; i++)
         if (!fn(self, (void *)__atomic_load_n(&found->objects[i], __ATOMIC_RELAXED), arg)) break;
-    tenure__with_stop_lock(self->heap, forget, found);
+    tenure__found_forget(self->heap, found);
     tenure__unmap(found->objects, found->room * sizeof(uintptr_t));
     return status;
 }

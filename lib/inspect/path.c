@@ -1,0 +1,227 @@
+/* Why is this alive? Breadth-first search from the roots; the queue is also the tree, for every entry knows by which
+ * other it was reached. */
+#include "lib/inspect/fields.h"
+#include "lib/inspect/roots.h"
+#include <string.h>
+
+#define ROOT SIZE_MAX
+
+struct reached {
+    uintptr_t object;
+    size_t by; /* index in the queue; ROOT: by a root */
+};
+
+struct search {
+    tenure_thread *self;
+    tenure_heap *heap;
+    uintptr_t wanted;
+    bool found;
+
+    uint64_t *seen; /* a bit a granule of the arena */
+    struct reached *queue;
+    size_t room, head, tail;
+
+    tenure__found path; /* the steps' objects */
+    size_t *offsets;    /* of the field that leads to each; the first has none */
+    tenure_root root;   /* of the first */
+    bool root_found;
+    size_t slot; /* while an edge is looked for: where it lies; 0: not found */
+    uintptr_t target;
+};
+
+/* --- the search; stopped --- */
+
+static size_t seen_bytes(const tenure_heap *heap) { return heap->arena_bytes / 16 / 8 + 8; }
+
+static void reach(struct search *search, uintptr_t object, size_t by)
+{
+    const size_t granule = (object - search->heap->base) >> 4;
+    const uint64_t bit = (uint64_t)1 << (granule & 63);
+    if (search->found || (search->seen[granule >> 6] & bit) != 0) return;
+    search->seen[granule >> 6] |= bit;
+    search->queue[search->tail++] = (struct reached) { object, by };
+    search->found = object == search->wanted;
+}
+
+static void reach_all(struct search *search, uintptr_t value, tenure__reference how, size_t by)
+{
+    uintptr_t targets[2];
+    const unsigned count = tenure__targets_of(search->heap, value, how, targets);
+    for (unsigned i = 0; i < count; i++) reach(search, targets[i], by);
+}
+
+static void seed(void *arg, const tenure__root_word *word) { reach_all(arg, word->value, word->how, ROOT); }
+
+static void follow(void *arg, uintptr_t slot, tenure__reference how)
+{
+    struct search *search = arg;
+    reach_all(search, tenure__slot_load(slot), how, search->head);
+}
+
+static void drain(struct search *search)
+{
+    for (; search->head < search->tail && !search->found; search->head++)
+        tenure__each_reference(search->heap, search->queue[search->head].object, true, follow, search);
+}
+
+/* --- the way back --- */
+
+static bool leads_to(struct search *search, uintptr_t value, tenure__reference how)
+{
+    uintptr_t targets[2];
+    const unsigned count = tenure__targets_of(search->heap, value, how, targets);
+    for (unsigned i = 0; i < count; i++)
+        if (targets[i] == search->target) return true;
+    return false;
+}
+
+static void compare_slot(void *arg, uintptr_t slot, tenure__reference how)
+{
+    struct search *search = arg;
+    if (search->slot == 0 && leads_to(search, tenure__slot_load(slot), how)) search->slot = slot;
+}
+
+static void compare_root(void *arg, const tenure__root_word *word)
+{
+    struct search *search = arg;
+    if (search->root_found || !leads_to(search, word->value, word->how)) return;
+    search->root_found = true;
+    search->root = tenure__root_describe(word);
+}
+
+static void note_path(struct search *search)
+{
+    size_t count = 1;
+    for (size_t at = search->tail - 1; search->queue[at].by != ROOT; at = search->queue[at].by) count++;
+    search->path.count = count;
+    for (size_t at = search->tail - 1; count-- > 0; at = search->queue[at].by) {
+        const uintptr_t object = search->queue[at].object;
+        search->path.objects[count] = object;
+        if (count == 0) break;
+        const uintptr_t owner = search->queue[search->queue[at].by].object;
+        search->target = object;
+        search->slot = 0;
+        tenure__each_reference(search->heap, owner, true, compare_slot, search);
+        search->offsets[count] = search->slot - owner;
+    }
+}
+
+static void look(tenure_heap *heap, void *arg)
+{
+    struct search *search = arg;
+    tenure__mutator *self = tenure__mutator_of(search->self);
+    tenure__each_root_but(heap, self, seed, search);
+    drain(search);
+    const bool only_by_self = !search->found;
+    if (only_by_self) tenure__each_root_of(heap, self, seed, search);
+    drain(search);
+    if (!search->found) return;
+    note_path(search);
+    /* The first root in the order in which they were seeds. */
+    search->target = search->path.objects[0];
+    tenure__each_root_but(heap, self, compare_root, search);
+    if (only_by_self) tenure__each_root_of(heap, self, compare_root, search);
+}
+
+/* --- around it --- */
+
+static tenure_status prepare(tenure_heap *heap, void *arg)
+{
+    struct search *search = arg;
+    uintptr_t *scratch = &tenure__mutator_of(search->self)->scratch[0];
+    search->wanted = *scratch; /* it may have moved on the way into the stop */
+    *scratch = 0;
+    search->room = tenure__objects_bound(heap);
+    search->seen = tenure__map(seen_bytes(heap));
+    search->queue = tenure__map(search->room * sizeof *search->queue);
+    search->path.objects = tenure__map(search->room * sizeof *search->path.objects);
+    search->offsets = tenure__map(search->room * sizeof *search->offsets);
+    if (search->seen == 0 || search->queue == 0 || search->path.objects == 0 || search->offsets == 0)
+        return TENURE_ENOMEM;
+    tenure__found_add(heap, &search->path);
+    return TENURE_OK;
+}
+
+static void deliver(struct search *search, tenure_path_fn *fn, void *arg)
+{
+    const tenure__found *path = &search->path;
+    char field[128];
+    tenure__root_ask_loader(&search->root);
+    const tenure_type *owner = 0;
+    for (size_t i = 0; i < path->count; i++) {
+        void *object = (void *)__atomic_load_n(&path->objects[i], __ATOMIC_RELAXED);
+        tenure_path_step step = { .index = i, .count = path->count, .object = object };
+        step.type = tenure_type_of(object);
+        step.root = i == 0 ? &search->root : 0;
+        step.offset = search->offsets[i];
+        if (i > 0 && tenure__field_name(owner, step.offset, field, sizeof field)) step.field = field;
+        owner = step.type;
+        if (!fn(search->self, &step, arg)) return;
+    }
+}
+
+tenure_status tenure_path(tenure_thread *self, void *object, tenure_path_fn *fn, void *arg)
+{
+    tenure_heap *heap = self->heap;
+    struct search search = { .self = self, .heap = heap };
+    tenure__mutator_of(self)->scratch[0] = (uintptr_t)object;
+    const tenure_status status = tenure__inspect(self, prepare, look, &search);
+    tenure__mutator_of(self)->scratch[0] = 0;
+    tenure__unmap(search.seen, seen_bytes(heap));
+    tenure__unmap(search.queue, search.room * sizeof *search.queue);
+    if (status == TENURE_OK) {
+        deliver(&search, fn, arg);
+        tenure__found_forget(heap, &search.path);
+    }
+    tenure__unmap(search.path.objects, search.room * sizeof *search.path.objects);
+    tenure__unmap(search.offsets, search.room * sizeof *search.offsets);
+    return status;
+}
+
+/* --- as text --- */
+
+static void print_place(const tenure_root *root, FILE *out)
+{
+    if (root->name != 0)
+        fprintf(out, " %s", root->name);
+    else if (root->file != 0)
+        fprintf(out, " %s", root->file);
+    else if (root->address != 0)
+        fprintf(out, " %p", root->address);
+    if (root->offset != 0) fprintf(out, "+%#zx", root->offset);
+}
+
+static void print_root(const tenure_root *root, FILE *out)
+{
+    static const char *const kinds[] = { [TENURE_ROOT_STACK] = "stack",
+        [TENURE_ROOT_REGISTER] = "register",
+        [TENURE_ROOT_FRAME] = "frame",
+        [TENURE_ROOT_FIBER] = "fiber",
+        [TENURE_ROOT_THREAD_LOCAL] = "thread-local data",
+        [TENURE_ROOT_PROGRAM] = "program data",
+        [TENURE_ROOT_SLOT] = "root",
+        [TENURE_ROOT_RANGE] = "root range",
+        [TENURE_ROOT_CALLBACK] = "root callback",
+        [TENURE_ROOT_HANDLE] = "handle",
+        [TENURE_ROOT_PIN] = "pin",
+        [TENURE_ROOT_LIBRARY] = "a call of the library" };
+    fprintf(out, "%s", kinds[root->kind]);
+    print_place(root, out);
+    if (root->tid != 0) fprintf(out, " of thread %s (%d)", root->thread, root->tid);
+}
+
+bool tenure_path_print(tenure_thread *self, const tenure_path_step *step, void *file)
+{
+    FILE *out = file;
+    if (step->root != 0) {
+        print_root(step->root, out);
+        fputs(" -> ", out);
+    } else if (step->field != 0) {
+        fprintf(out, "  .%s -> ", step->field);
+    } else {
+        fprintf(out, "  +%zu -> ", step->offset);
+    }
+    fprintf(out, "%s %p, generation %d, %zu bytes\n", step->type->name, step->object,
+        (int)tenure_generation_of(self->heap, step->object), tenure_size_of(step->object));
+    return true;
+}
