@@ -20,6 +20,14 @@ static bool take_place(tenure__gang *gang, bool on_mutator_stack)
     return wanted != 0;
 }
 
+static void run_phase(tenure__gang *gang, unsigned worker, bool may_trace)
+{
+    tenure__os_thread *os = tenure__os_thread_self();
+    os->in_phase = true;
+    gang->phase(gang->arg, worker, may_trace);
+    os->in_phase = false;
+}
+
 bool tenure__gang_help(tenure__gang *gang, bool on_mutator_stack)
 {
     /* acquire: pairs with the release in gang_run that opened the phase; without it phase and arg could be old. */
@@ -39,7 +47,7 @@ bool tenure__gang_help(tenure__gang *gang, bool on_mutator_stack)
     const bool wanted = take_place(gang, on_mutator_stack);
     if (wanted) {
         const uint64_t cpu = tenure__cpu_ns();
-        gang->phase(gang->arg, worker, !on_mutator_stack);
+        run_phase(gang, worker, !on_mutator_stack);
         atomic_fetch_add_explicit(&gang->cpu_ns, tenure__cpu_ns() - cpu, memory_order_relaxed);
     }
     /* release: what this worker wrote is the leader's when it sees the bit gone (acquire in gang_run). */
@@ -55,7 +63,7 @@ void tenure__gang_run(tenure__gang *gang, tenure__phase_fn *phase, void *arg, bo
     atomic_store_explicit(&gang->pool_wanted, false, memory_order_relaxed);
     /* release: publishes phase and arg; pairs with the acquire in gang_help. */
     atomic_store_explicit(&gang->members, OPEN | 1, memory_order_release);
-    phase(arg, 0, may_trace);
+    run_phase(gang, 0, may_trace);
     atomic_store_explicit(&gang->wanted, 0, memory_order_relaxed);
     atomic_store_explicit(&gang->pool_wanted, false, memory_order_relaxed);
     /* acquire: pairs with the release of each leaving helper. */
@@ -124,6 +132,7 @@ int tenure__gang_start(tenure__gang *gang, unsigned workers)
     gang->workers = workers < TENURE__WORKERS_MAX ? workers : TENURE__WORKERS_MAX;
     /* One pool thread is needed even with one worker: it runs trace functions for a leader on a mutator's stack. */
     const unsigned wanted = gang->workers > 1 ? gang->workers - 1 : 1;
+    atomic_store_explicit(&gang->stopping, false, memory_order_relaxed);
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old); /* the program's signals are for the program's threads */
@@ -149,4 +158,17 @@ void tenure__gang_stop(tenure__gang *gang)
     tenure__futex_wake(&gang->invitations, TENURE__WORKERS_MAX);
     for (unsigned i = 0; i < gang->pool_count; i++) pthread_join(gang->pool[i], 0);
     gang->pool_count = 0;
+}
+
+void tenure__gang_forked(tenure__gang *gang)
+{
+    atomic_store_explicit(&gang->members, 0, memory_order_relaxed);
+    atomic_store_explicit(&gang->spinners, 0, memory_order_relaxed);
+    gang->pool_count = 0;
+    gang->pool_gone = true;
+}
+
+void tenure__gang_revive(tenure__gang *gang)
+{
+    if (gang->pool_gone) gang->pool_gone = tenure__gang_start(gang, gang->workers) != 0;
 }

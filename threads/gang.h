@@ -27,6 +27,7 @@ typedef struct tenure__gang {
     unsigned workers;        /* at most so many take part, the leader included (one more when only a pool thread will
                               * do); constant */
     unsigned pool_count;
+    bool pool_gone;          /* this process is a child, and has no pool threads yet; the stop lock's owner */
     _Atomic uint64_t cpu_ns; /* CPU time of helpers since the leader reset it */
     pthread_t pool[TENURE__WORKERS_MAX];
 } tenure__gang;
@@ -34,6 +35,10 @@ typedef struct tenure__gang {
 /* Starts the pool threads: workers - 1, at least one. 0, or the error of pthread_create with none left running. */
 int tenure__gang_start(tenure__gang *gang, unsigned workers);
 void tenure__gang_stop(tenure__gang *gang);
+/* In a forked child: there are no pool threads. */
+void tenure__gang_forked(tenure__gang *gang);
+/* Starts them again if there are none. Stop lock, before the stop. Without success the leader works alone. */
+void tenure__gang_revive(tenure__gang *gang);
 
 /* Runs the phase as worker 0 and returns when everybody who joined has left it. The leader only. */
 void tenure__gang_run(tenure__gang *gang, tenure__phase_fn *phase, void *arg, bool may_trace);

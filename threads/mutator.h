@@ -113,6 +113,8 @@ struct tenure__os_thread {
     unsigned rcu_users; /* heaps for which this thread was registered as a reader by us */
     bool rcu_registered;
     bool rcu_comes_back; /* it was online when it was released */
+    bool in_phase;       /* works for a stop: what it calls may not fork */
+    unsigned fork_holds; /* tenure__fork_hold */
 
     /* Locks; threads/lock.c. Who looks at the held ones while the thread may run reads held_count (acquire), then held
      * (acquire), and goes down from the end: what is taken out is filled from above. The arrays of a thread that
@@ -148,6 +150,7 @@ struct tenure__world {
     struct cds_list_head world_link;  /* all worlds; worlds lock */
     unsigned owner_depth;             /* stop lock */
     bool stop_dormant;                /* this stop claimed the dormant list too; stop lock */
+    bool fork_stopped;                /* this stop is a fork's; stop lock */
     _Atomic bool spinning_pays;       /* fewer runners than processors, judged at each stop; relaxed: advice */
     unsigned processors;
     bool rcu;            /* attached threads are registered readers */
@@ -180,10 +183,16 @@ bool tenure__held_grow(tenure__os_thread *os);
 /* Takes the thread's reader offline, and puts it back if it was online. */
 void tenure__rcu_park(tenure__os_thread *os);
 void tenure__rcu_unpark(tenure__os_thread *os);
-/* All worlds of the process, under RCU for their records. */
+/* All worlds of the process, the latest first. */
+extern pthread_mutex_t tenure__worlds_lock;
+extern struct cds_list_head tenure__worlds;
+/* The same, under RCU for their records. */
 void tenure__each_world(void (*fn)(tenure__world *));
 /* Moves a dormant mutator of the caller back to the active list. The caller is blocked. */
 void tenure__wake_dormant(tenure__mutator *mutator);
+/* In a forked child: what the records of the threads that it does not have hold is handed to the heap, and they are
+ * gone. Stopped. */
+void tenure__drop_others(tenure__world *world);
 
 /* --- safepoint.c: for the collector --- */
 
@@ -204,6 +213,8 @@ void tenure__with_context(tenure__mutator *mutator, void (*fn)(tenure__mutator *
 
 /* Releases the state words of all records of the thread (context saved): from here stops do not wait for it. */
 void tenure__release(tenure__mutator *mutator, uint32_t mode);
+/* A context saved while the records are released: the others get it too. The stop locks are held. */
+void tenure__share_context(tenure__mutator *mutator);
 /* Takes them back: waits while a stop is going on (helping the gang), then runs. */
 void tenure__reacquire(tenure__mutator *mutator);
 /* Takes them back if no stop holds them; false: the thread is still out. */
@@ -226,9 +237,21 @@ void tenure__set_limit(tenure__mutator *mutator, uintptr_t limit);
  * grace period is being waited for. The caller holds no stop lock. */
 void tenure__rcu_hurry_begin(void);
 void tenure__rcu_hurry_end(void);
+/* In a forked child nobody waits. */
+void tenure__rcu_hurry_none(void);
 
 /* Runs fn(arg) with the calling thread out of all stop sets, if it was in any. */
 void tenure__outside(void (*fn)(void *), void *arg);
+
+/* --- fork.c --- */
+
+/* Between the two no other thread forks: for who owns a stop or waits for a grace period, in which a child would be
+ * stuck. Nests. hold waits for a fork that is going on: the caller holds no lock and runs nowhere (or owns a stop, and
+ * so holds already). */
+void tenure__fork_hold(void);
+void tenure__fork_unhold(void);
+/* False instead of waiting; the caller lets its locks go and holds for a moment. */
+bool tenure__fork_try_hold(void);
 
 /* Misuse by the program: prints the call and the rule, aborts. */
 _Noreturn void tenure__misuse(const char *call, const char *rule);

@@ -26,25 +26,27 @@
 static inline bool tenure__rcu_registered(void) { return URCU_TLS(urcu_qsbr_reader).registered; }
 static inline bool tenure__rcu_online(void) { return urcu_qsbr_read_ongoing() != 0; }
 
-/* A read-side section for a thread that may be no reader: registered for its duration. Returns what _end wants. */
+/* --- rcu.c --- */
+
+void tenure__rcu_register(void);
+void tenure__rcu_unregister(void);
+
+/* A read-side section for a thread that may be no reader: registered for its duration. Returns what _end wants. Inside,
+ * nothing is waited for. */
 enum tenure__rcu_section { TENURE__RCU_WAS_ONLINE, TENURE__RCU_WAS_OFFLINE, TENURE__RCU_WAS_UNREGISTERED };
-static inline enum tenure__rcu_section tenure__rcu_section_begin(void)
-{
-    if (!tenure__rcu_registered()) {
-        urcu_qsbr_register_thread();
-        return TENURE__RCU_WAS_UNREGISTERED;
-    }
-    if (tenure__rcu_online()) return TENURE__RCU_WAS_ONLINE;
-    urcu_qsbr_thread_online();
-    return TENURE__RCU_WAS_OFFLINE;
-}
-static inline void tenure__rcu_section_end(enum tenure__rcu_section section)
-{
-    if (section == TENURE__RCU_WAS_UNREGISTERED)
-        urcu_qsbr_unregister_thread();
-    else if (section == TENURE__RCU_WAS_OFFLINE)
-        urcu_qsbr_thread_offline();
-}
+enum tenure__rcu_section tenure__rcu_section_begin(void);
+void tenure__rcu_section_end(enum tenure__rcu_section section);
+
+/* call_rcu and its barrier, which work in a forked child too. call: a running mutator or the stop lock's owner. barrier:
+ * between tenure__fork_hold and _unhold. */
+void tenure__rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *));
+void tenure__rcu_barrier(void);
+
+/* For fork.c: before the stops, when all are stopped, and afterwards. */
+void tenure__rcu_fork_begin(void);
+void tenure__rcu_fork_stopped(void);
+void tenure__rcu_fork_parent(void);
+void tenure__rcu_fork_child(void);
 
 #if defined(__SANITIZE_THREAD__)
 #define TENURE__TSAN 1

@@ -35,17 +35,17 @@ void tenure__rcu_unpark(tenure__os_thread *os)
     os->rcu_comes_back = false;
 }
 
-static pthread_mutex_t worlds_lock = PTHREAD_MUTEX_INITIALIZER;
-static CDS_LIST_HEAD(worlds);
+pthread_mutex_t tenure__worlds_lock = PTHREAD_MUTEX_INITIALIZER;
+CDS_LIST_HEAD(tenure__worlds);
 
 void tenure__each_world(void (*fn)(tenure__world *))
 {
-    TENURE__MUST(pthread_mutex_lock(&worlds_lock));
+    TENURE__MUST(pthread_mutex_lock(&tenure__worlds_lock));
     const enum tenure__rcu_section section = tenure__rcu_section_begin();
     tenure__world *world;
-    cds_list_for_each_entry(world, &worlds, world_link) fn(world);
+    cds_list_for_each_entry(world, &tenure__worlds, world_link) fn(world);
     tenure__rcu_section_end(section);
-    TENURE__MUST(pthread_mutex_unlock(&worlds_lock));
+    TENURE__MUST(pthread_mutex_unlock(&tenure__worlds_lock));
 }
 
 static void detach(tenure__mutator *mutator);
@@ -121,24 +121,26 @@ tenure_status tenure__world_init(tenure__world *world, struct tenure_heap *heap,
         errno = error;
         return TENURE_ESYSTEM;
     }
-    TENURE__MUST(pthread_mutex_lock(&worlds_lock));
-    cds_list_add(&world->world_link, &worlds);
-    TENURE__MUST(pthread_mutex_unlock(&worlds_lock));
+    TENURE__MUST(pthread_mutex_lock(&tenure__worlds_lock));
+    cds_list_add(&world->world_link, &tenure__worlds);
+    TENURE__MUST(pthread_mutex_unlock(&tenure__worlds_lock));
     return TENURE_OK;
 }
 
 void tenure__world_destroy(tenure__world *world)
 {
     /* Records of detached threads wait for their grace period; none may outlive the heap. */
-    TENURE__MUST(pthread_mutex_lock(&worlds_lock));
+    TENURE__MUST(pthread_mutex_lock(&tenure__worlds_lock));
     cds_list_del(&world->world_link);
-    TENURE__MUST(pthread_mutex_unlock(&worlds_lock));
+    TENURE__MUST(pthread_mutex_unlock(&tenure__worlds_lock));
     const bool online = tenure__rcu_registered() && tenure__rcu_online();
     if (online) urcu_qsbr_thread_offline();
+    tenure__fork_hold();
     tenure__rcu_hurry_begin();
-    urcu_qsbr_barrier();
+    tenure__rcu_barrier();
     tenure__tsan_acquire(world);
     tenure__rcu_hurry_end();
+    tenure__fork_unhold();
     if (online) urcu_qsbr_thread_online();
     TENURE__MUST(pthread_mutex_destroy(&world->stop_lock));
 }
@@ -257,7 +259,7 @@ tenure_thread *tenure_attach(tenure_heap *heap)
     atomic_store_explicit(&mutator->state, TENURE__PARKED, memory_order_relaxed);
     if (world->rcu) {
         if (!tenure__rcu_registered()) {
-            urcu_qsbr_register_thread();
+            tenure__rcu_register();
             os_self.rcu_registered = true;
         }
         if (os_self.rcu_registered) os_self.rcu_users++;
@@ -298,11 +300,11 @@ static void detach_released(tenure__mutator *mutator, void *unused)
     atomic_fetch_add_explicit(&world->retired, 1, memory_order_relaxed);
     const bool rcu = world->rcu;
     tenure__tsan_release(mutator);
-    urcu_qsbr_call_rcu(&mutator->retired, free_record); /* under the lock: the barrier in world_destroy comes after */
+    tenure__rcu_call(&mutator->retired, free_record); /* under the lock: the barrier in world_destroy comes after */
     tenure__unlock_stop(world);
     /* From here the heap may be destroyed: neither world nor mutator. */
     if (rcu && os_self.rcu_registered && --os_self.rcu_users == 0) {
-        urcu_qsbr_unregister_thread();
+        tenure__rcu_unregister();
         os_self.rcu_registered = os_self.rcu_comes_back = false;
     }
     if (other != 0)
@@ -327,6 +329,25 @@ void tenure_detach(tenure_thread *self)
     tenure__mutator *mutator = tenure__mutator_of(self);
     if (mutator->depth != 0) tenure__misuse("tenure_detach", "not inside a blocking or idle region");
     if (--mutator->attach_count == 0) detach(mutator);
+}
+
+void tenure__drop_others(tenure__world *world)
+{
+    tenure__mutator *mutator, *next;
+    cds_list_for_each_entry_safe(mutator, next, &world->every, every_link)
+    {
+        if (mutator->os == &os_self) {
+            mutator->tid = (pid_t)syscall(SYS_gettid);
+            continue;
+        }
+        tenure__host_detached(mutator);
+        cds_list_del(&mutator->link);
+        cds_list_del(&mutator->every_link);
+        if (atomic_load_explicit(&mutator->state, memory_order_relaxed) & TENURE__DORMANT)
+            atomic_fetch_sub_explicit(&world->dormant_count, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&world->attached, 1, memory_order_relaxed);
+        free(mutator);
+    }
 }
 
 void tenure__wake_dormant(tenure__mutator *mutator)

@@ -92,14 +92,20 @@ static bool try_acquire_one(tenure__mutator *mutator)
     return false;
 }
 
+void tenure__share_context(tenure__mutator *mutator)
+{
+    for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling) {
+        if (each == mutator) continue;
+        memcpy(each->registers, mutator->registers, sizeof each->registers);
+        each->stack_pointer = mutator->stack_pointer;
+    }
+}
+
 void tenure__release(tenure__mutator *mutator, uint32_t mode)
 {
     tenure__rcu_park(mutator->os);
+    tenure__share_context(mutator);
     for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling) {
-        if (each != mutator) {
-            memcpy(each->registers, mutator->registers, sizeof each->registers);
-            each->stack_pointer = mutator->stack_pointer;
-        }
         /* Zero: allocating in a region takes the slow path, which aborts. */
         __atomic_store_n(&each->record.limit, 0, __ATOMIC_RELAXED);
         if (mode == TENURE__IDLE) each->idle_entries++;
@@ -319,6 +325,7 @@ void tenure__rcu_hurry_begin(void)
 }
 
 void tenure__rcu_hurry_end(void) { atomic_fetch_sub_explicit(&rcu_waiters, 1, memory_order_relaxed); }
+void tenure__rcu_hurry_none(void) { atomic_store_explicit(&rcu_waiters, 0, memory_order_relaxed); }
 
 struct outside {
     void (*fn)(void *);
@@ -368,6 +375,12 @@ static void stop_world(tenure__mutator *mutator, void *status)
     tenure__mutator *refused = 0;
     tenure__release(mutator, TENURE__PARKED);
     while (lock_to_own(mutator)) {
+        if (!tenure__fork_try_hold()) {
+            tenure__unlock_stop(world);
+            tenure__fork_hold();
+            tenure__fork_unhold();
+            continue;
+        }
         atomic_store_explicit(&world->owner, mutator, memory_order_relaxed);
         world->owner_depth = 1;
         tenure__world_stop(world, true);
@@ -376,6 +389,7 @@ static void stop_world(tenure__mutator *mutator, void *status)
         atomic_store_explicit(&world->owner, 0, memory_order_relaxed);
         tenure__world_resume(world);
         tenure__unlock_stop(world);
+        tenure__fork_unhold();
         wait_until_free(refused);
     }
     *(tenure_status *)status = TENURE_EDEADLK;
@@ -404,6 +418,7 @@ static void resume_world(tenure__mutator *mutator, void *unused)
     atomic_store_explicit(&world->owner, 0, memory_order_relaxed);
     tenure__world_resume(world);
     tenure__unlock_stop(world);
+    tenure__fork_unhold();
     tenure__reacquire(mutator);
 }
 
@@ -418,9 +433,11 @@ static void synchronize(tenure__mutator *mutator, void *unused)
 {
     (void)unused;
     tenure__release(mutator, TENURE__PARKED);
+    tenure__fork_hold();
     tenure__rcu_hurry_begin();
     urcu_qsbr_synchronize_rcu();
     tenure__rcu_hurry_end();
+    tenure__fork_unhold();
     tenure__reacquire(mutator);
 }
 

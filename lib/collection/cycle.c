@@ -145,6 +145,8 @@ static uint64_t cpu_since(const tenure_heap *heap, uint64_t cpu)
 static void collect_stopped(tenure_heap *heap, int generation, const char *reason, bool by_daemon, uint64_t cpu)
 {
     tenure_collection *event = &heap->event;
+    /* In a forked child there may be no pool thread to leave trace functions to. */
+    const bool may_trace = by_daemon || heap->world.gang.pool_gone;
     event->generation = generation;
     event->reason = reason;
     event->led_by_daemon = by_daemon;
@@ -154,16 +156,16 @@ static void collect_stopped(tenure_heap *heap, int generation, const char *reaso
     const uint64_t start = tenure__now_ns();
     prepare(heap, generation);
     event->sequence = heap->sequence;
-    tenure__pin_all(heap, by_daemon);
+    tenure__pin_all(heap, may_trace);
     gather_seeds(heap);
     tenure__logs_prepare(heap);
     const uint64_t pinned = tenure__now_ns();
     event->pin_ns = pinned - start;
-    trace(heap, by_daemon);
+    trace(heap, may_trace);
     const uint64_t traced = tenure__now_ns();
     event->trace_ns = traced - pinned - event->roots_ns;
     tenure__logs_finish(heap);
-    tenure__settle(heap, by_daemon);
+    tenure__settle(heap, may_trace);
     tenure__roots_settle(heap);
     if (generation < 2) tenure__retire_idle(heap);
     add_up(heap);
@@ -192,6 +194,7 @@ void tenure__lead(tenure_heap *heap, int generation, const char *reason, bool by
     const bool stopped = world->owner != 0;
     tenure_collection *event = &heap->event;
     memset(event, 0, sizeof *event);
+    tenure__gang_revive(&world->gang);
     atomic_store_explicit(&world->gang.cpu_ns, 0, memory_order_relaxed);
     const uint64_t cpu = tenure__cpu_ns();
     const uint64_t requested = tenure__now_ns();

@@ -32,7 +32,10 @@ void tenure__collect_now(tenure__allocator *allocator, int generation, const cha
 
 tenure_status tenure__daemon_start(tenure_heap *heap);
 void tenure__daemon_stop(tenure_heap *heap);
+/* Asks it to look what there is to do; starts it again in a forked child. */
 void tenure__daemon_poke(tenure_heap *heap);
+/* In a forked child: there is none. */
+void tenure__daemon_forked(tenure_heap *heap);
 /* Tells the daemon if there is something for it to do. Leader, after the resume. */
 void tenure__daemon_report(tenure_heap *heap);
 

@@ -7,8 +7,21 @@
 
 enum { TICK_NS = 100000000 }; /* while there may be memory to give back */
 
+static int start_thread(tenure_heap *heap);
+
+/* A forked child has no daemon until somebody wants something of it. relaxed: one does it, the others only poke. */
+static void revive(tenure_heap *heap)
+{
+    if (!atomic_load_explicit(&heap->daemon_gone, memory_order_relaxed) ||
+        !atomic_exchange_explicit(&heap->daemon_gone, false, memory_order_relaxed))
+        return;
+    const int error = start_thread(heap);
+    if (error != 0) tenure__fatal(__func__, __LINE__, error);
+}
+
 void tenure__daemon_poke(tenure_heap *heap)
 {
+    revive(heap);
     /* release: what the request is about is seen by the daemon that sees the new number. */
     atomic_fetch_add_explicit(&heap->daemon_wake, 1, memory_order_release);
     tenure__futex_wake(&heap->daemon_wake, 1);
@@ -55,6 +68,14 @@ static bool serve(tenure_heap *heap)
     return true;
 }
 
+static bool return_some(tenure_heap *heap, uint32_t keep_blocks)
+{
+    TENURE__MUST(pthread_mutex_lock(&heap->upkeep_lock));
+    const bool more = tenure__arena_return(heap, keep_blocks);
+    TENURE__MUST(pthread_mutex_unlock(&heap->upkeep_lock));
+    return more;
+}
+
 /* Free memory beyond what the next collections will want goes back when nothing needed it for return_delay. */
 static void return_memory(tenure_heap *heap, uint64_t *quiet_since)
 {
@@ -75,7 +96,7 @@ static void return_memory(tenure_heap *heap, uint64_t *quiet_since)
     heap->used_peak_blocks = used;
     const uint64_t keep =
         (peak > used ? peak - used : 0) + atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed);
-    while (tenure__arena_return(heap, (uint32_t)keep)) {
+    while (return_some(heap, (uint32_t)keep)) {
         if (atomic_load_explicit(&heap->daemon_stops, memory_order_relaxed)) return;
         if (serve(heap)) return;
     }
@@ -94,31 +115,48 @@ static void *daemon_thread(void *arg)
             tenure__rcu_hurry_begin();
             tenure__rcu_hurry_end();
         }
+        TENURE__MUST(pthread_mutex_lock(&heap->upkeep_lock));
         tenure__arena_populate(heap, atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed));
+        TENURE__MUST(pthread_mutex_unlock(&heap->upkeep_lock));
         return_memory(heap, &quiet_since);
         if (atomic_load_explicit(&heap->daemon_wake, memory_order_acquire) == seen)
             tenure__futex_wait(&heap->daemon_wake, seen, TICK_NS);
     }
 }
 
-tenure_status tenure__daemon_start(tenure_heap *heap)
+static int start_thread(tenure_heap *heap)
 {
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old); /* the program's signals are for the program's threads */
     const int error = pthread_create(&heap->daemon, 0, daemon_thread, heap);
     pthread_sigmask(SIG_SETMASK, &old, 0);
-    if (error != 0) {
-        errno = error;
-        return TENURE_ESYSTEM;
-    }
-    pthread_setname_np(heap->daemon, "tenure-daemon");
-    return TENURE_OK;
+    if (error == 0) pthread_setname_np(heap->daemon, "tenure-daemon");
+    return error;
+}
+
+tenure_status tenure__daemon_start(tenure_heap *heap)
+{
+    const int error = start_thread(heap);
+    if (error == 0) return TENURE_OK;
+    errno = error;
+    return TENURE_ESYSTEM;
+}
+
+/* Nobody waits for it. */
+void tenure__daemon_forked(tenure_heap *heap)
+{
+    for (unsigned i = 0; i < 3; i++)
+        atomic_store_explicit(
+            &heap->done[i], atomic_load_explicit(&heap->wanted[i], memory_order_relaxed), memory_order_relaxed);
+    atomic_store_explicit(&heap->daemon_gone, true, memory_order_relaxed);
 }
 
 void tenure__daemon_stop(tenure_heap *heap)
 {
-    atomic_store_explicit(&heap->daemon_stops, true, memory_order_release);
-    tenure__daemon_poke(heap);
-    TENURE__MUST(pthread_join(heap->daemon, 0));
+    if (!atomic_load_explicit(&heap->daemon_gone, memory_order_relaxed)) {
+        atomic_store_explicit(&heap->daemon_stops, true, memory_order_release);
+        tenure__daemon_poke(heap);
+        TENURE__MUST(pthread_join(heap->daemon, 0));
+    }
 }

@@ -69,7 +69,8 @@ tenure_status tenure__arena_create(tenure_heap *heap)
         if (bytes < smallest || bytes < heap->options.max_heap) return TENURE_ENOMEM;
     }
     heap->max_blocks = heap->options.max_heap >> TENURE__BLOCK_SHIFT;
-    const int error = pthread_mutex_init(&heap->large_lock, 0);
+    int error = pthread_mutex_init(&heap->large_lock, 0);
+    if (error == 0) error = pthread_mutex_init(&heap->upkeep_lock, 0);
     if (error != 0) {
         tenure__arena_destroy(heap);
         errno = error;
@@ -87,6 +88,7 @@ void tenure__arena_destroy(tenure_heap *heap)
     munmap(heap->reservation, heap->reservation_bytes);
     munmap(heap->side_tables, heap->side_bytes);
     pthread_mutex_destroy(&heap->large_lock);
+    pthread_mutex_destroy(&heap->upkeep_lock);
     heap->reservation = 0;
 }
 

@@ -206,6 +206,7 @@ struct tenure_heap {
     _Atomic uint32_t large_committed;
     uint32_t large_rover; /* large lock */
     pthread_mutex_t large_lock;
+    pthread_mutex_t upkeep_lock; /* the daemon, while it populates blocks or gives them back: a fork waits for it */
     tenure__index_stack free_blocks;     /* resident, last in first out */
     tenure__index_stack returned_blocks; /* given back to the system */
     _Atomic uint32_t free_count;         /* in free_blocks, about */
@@ -287,6 +288,7 @@ struct tenure_heap {
 
     /* the daemon; lib/collection/daemon.c */
     pthread_t daemon;
+    _Atomic bool daemon_gone; /* this process is a child, and has no daemon yet */
     _Atomic uint32_t populate_blocks; /* free blocks that the daemon keeps ready */
     _Atomic uint32_t fresh_taken;     /* blocks that were taken without having been populated */
     uint64_t used_peak_blocks;        /* since memory was last given back; daemon only */

@@ -1,4 +1,4 @@
-/* The type table. Writers hold types_lock; readers need nothing. */
+/* The type table. Writers hold tenure__types_lock; readers need nothing. */
 #include "lib/heap/type.h"
 #include "threads/mutator.h"
 #include <errno.h>
@@ -7,7 +7,7 @@
 
 enum { FIRST_CAPACITY = 512, MAP_WORDS = 64, COUNT_MAX = TENURE__TYPE_MASK };
 
-static pthread_mutex_t types_lock = PTHREAD_MUTEX_INITIALIZER;
+pthread_mutex_t tenure__types_lock = PTHREAD_MUTEX_INITIALIZER;
 static tenure__plan first_plans[FIRST_CAPACITY] = { { .shape = TENURE__SHAPE_FILLER } };
 tenure__plan *tenure__plans = first_plans;
 static uint32_t capacity = FIRST_CAPACITY;
@@ -79,9 +79,9 @@ static bool register_locked(const tenure_type *type)
 
 static bool register_type(const tenure_type *type)
 {
-    TENURE__MUST(pthread_mutex_lock(&types_lock));
+    TENURE__MUST(pthread_mutex_lock(&tenure__types_lock));
     const bool done = register_locked(type);
-    TENURE__MUST(pthread_mutex_unlock(&types_lock));
+    TENURE__MUST(pthread_mutex_unlock(&tenure__types_lock));
     return done;
 }
 
@@ -216,10 +216,10 @@ const tenure_type *tenure__array_type(const tenure_type *element)
     for (uint32_t i = 0; i < element->item_count; i++)
         if (element->items[i].kind == TENURE__INTERIOR)
             tenure__misuse("tenure_new_array", "not for types with interior references");
-    TENURE__MUST(pthread_mutex_lock(&types_lock));
+    TENURE__MUST(pthread_mutex_lock(&tenure__types_lock));
     struct made_type *array = array_types;
     while (array != 0 && array->element != element) array = array->next;
     if (array == 0) array = make_array_type(element);
-    TENURE__MUST(pthread_mutex_unlock(&types_lock));
+    TENURE__MUST(pthread_mutex_unlock(&tenure__types_lock));
     return array != 0 ? &array->type : 0;
 }

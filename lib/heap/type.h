@@ -4,6 +4,7 @@
 
 #include "lib/heap/header.h"
 #include "threads/rcu.h"
+#include <pthread.h>
 #include <tenure/type.h>
 
 typedef enum tenure__shape {
@@ -37,5 +38,8 @@ uint32_t tenure__type_count(void);
 const tenure_type *tenure__array_type(const tenure_type *element);
 
 extern const tenure_type tenure__bytes_type, tenure__refs_type;
+
+/* Of who registers a type. */
+extern pthread_mutex_t tenure__types_lock;
 
 #endif

@@ -1,0 +1,734 @@
+/* fork: the child has a whole heap, one thread, and a collector that starts again; the parent goes on. */
+#include "tests/threads/threads.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <tenure/root.h>
+
+static tenure_heap *heap, *other;
+static flag stop;
+
+static void begin(void)
+{
+    heap = heap_with("max_heap=128m,gen0=1m,verify=after");
+    other = heap_with("max_heap=128m,gen0=1m,verify=after");
+}
+static void end(void)
+{
+    cr_expect(eq(int, tenure_heap_destroy(heap), TENURE_OK));
+    cr_expect(eq(int, tenure_heap_destroy(other), TENURE_OK));
+}
+
+TestSuite(fork, .init = begin, .fini = end);
+
+/* --- children --- */
+
+enum { CHILD_SECONDS = SANITIZED ? 200 : 40 };
+
+/* fork, and in the child fn(arg) and out: a child that hangs is killed, one that requires in vain aborts.
+ * ThreadSanitizer cannot start threads in the child of a process with several: there only the parent's part is tested.
+ */
+static pid_t fork_child(void (*fn)(void *), void *arg)
+{
+    const pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child != 0) return child;
+    alarm(CHILD_SECONDS);
+    if (!SHADOWED) fn(arg);
+    _exit(0);
+}
+
+static void require_success(pid_t child)
+{
+    int status;
+    while (waitpid(child, &status, 0) < 0) REQUIRE(errno == EINTR);
+    if (WIFSIGNALED(status)) fprintf(stderr, "the child ended with signal %d\n", WTERMSIG(status));
+    REQUIRE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void in_child(void (*fn)(void *), void *arg) { require_success(fork_child(fn, arg)); }
+
+static unsigned thread_count(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    REQUIRE(tasks != NULL);
+    unsigned count = 0;
+    for (struct dirent *each; (each = readdir(tasks)) != NULL;) count += each->d_name[0] != '.';
+    closedir(tasks);
+    return count;
+}
+
+static void *work_attached(void *arg)
+{
+    tenure_thread *self = tenure_attach(arg);
+    REQUIRE(self != NULL);
+    node *volatile kept = make_chain(self, 100, 7);
+    litter(self);
+    REQUIRE(tenure_collect(self, TENURE_GEN1) == TENURE_OK);
+    check_chain(kept, 100, 7);
+    tenure_detach(self);
+    return NULL;
+}
+
+/* Everything that a program does with a heap, by a thread that is attached to it. */
+static void use(tenure_thread *self)
+{
+    node *volatile kept = make_chain(self, 200, 5);
+    collect_and_litter(self);
+    check_chain(kept, 200, 5);
+    REQUIRE(tenure_verify(self) == TENURE_OK);
+    const pthread_t threads[2] = { start_thread(work_attached, self->heap), start_thread(work_attached, self->heap) };
+    for (unsigned i = 0; i < 2; i++) tenure_join(self, threads[i], NULL);
+    REQUIRE(tenure_stop_world(self) == TENURE_OK);
+    litter(self);
+    tenure_resume_world(self);
+    tenure_synchronize_rcu(self);
+    check_chain(kept, 200, 5);
+}
+
+static void use_and_destroy(tenure_thread *self)
+{
+    tenure_heap *used = self->heap;
+    use(self);
+    tenure_detach(self);
+    REQUIRE(tenure_heap_destroy(used) == TENURE_OK);
+}
+
+/* --- one thread --- */
+
+static void uses_the_heap(void *chain)
+{
+    tenure_thread *self = tenure_self(heap);
+    check_chain(chain, 1000, 3);
+    use(self);
+    check_chain(chain, 1000, 3);
+    use_and_destroy(self);
+}
+
+Test(fork, the_child_uses_and_destroys_the_heap)
+{
+    tenure_thread *self = tenure_attach(heap);
+    node *volatile kept = make_chain(self, 1000, 3);
+    in_child(uses_the_heap, kept);
+    check_chain(kept, 1000, 3);
+    use(self);
+    check_chain(kept, 1000, 3);
+    tenure_detach(self);
+}
+
+static void collects_young(void *chain)
+{
+    tenure_thread *self = tenure_self(heap);
+    REQUIRE(thread_count() == 1);
+    const uint64_t before = collections_of(heap);
+    while (collections_of(heap) < before + 5) check_chain(make_chain(self, 1000, 3), 1000, 3);
+    check_chain(chain, 1000, 3);
+}
+
+static void waits_for_the_daemon(void *chain)
+{
+    tenure_thread *self = tenure_self(heap);
+    REQUIRE(tenure_collect(self, TENURE_GEN2) == TENURE_OK);
+    check_chain(chain, 1000, 3);
+}
+
+static void only_allocates(void *unused)
+{
+    (void)unused;
+    tenure_thread *self = tenure_self(heap);
+    check_chain(make_chain(self, 100, 3), 100, 3);
+    tenure_stats stats;
+    tenure_stats_read(heap, &stats);
+    REQUIRE(stats.threads_attached == 1);
+    REQUIRE(tenure__mutator_of(self)->tid == getpid());
+    REQUIRE(thread_count() == 1);
+}
+
+static void does_nothing(void *unused) { (void)unused; }
+static void executes(void *unused)
+{
+    (void)unused;
+    execl("/bin/true", "true", (char *)NULL);
+    _exit(1);
+}
+
+Test(fork, threads_start_on_first_need)
+{
+    tenure_thread *self = tenure_attach(heap);
+    work_attached(other); /* a record was freed by liburcu's thread */
+    node *volatile kept = make_chain(self, 1000, 3);
+    in_child(only_allocates, NULL);
+    in_child(collects_young, kept);
+    in_child(waits_for_the_daemon, kept);
+    in_child(does_nothing, NULL);
+    in_child(executes, NULL);
+    tenure_detach(self);
+}
+
+static void attaches(void *unused)
+{
+    (void)unused;
+    REQUIRE(tenure_self(heap) == NULL);
+    use_and_destroy(tenure_attach(heap));
+}
+
+Test(fork, from_an_unattached_thread)
+{
+    join_thread(start_thread(work_attached, heap));
+    in_child(attaches, NULL);
+    use(tenure_attach(heap));
+    tenure_detach(tenure_self(heap));
+}
+
+static void leaves_the_region(void *chain)
+{
+    tenure_thread *self = tenure_self(heap);
+    REQUIRE(mode_of(self) == TENURE__BLOCKED);
+    tenure_leave_blocking(self);
+    check_chain(chain, 1000, 3);
+    use_and_destroy(self);
+}
+
+Test(fork, from_a_region)
+{
+    tenure_thread *self = tenure_attach(heap);
+    node *volatile kept = make_chain(self, 1000, 3);
+    tenure_enter_blocking(self);
+    in_child(leaves_the_region, kept);
+    tenure_leave_blocking(self);
+    check_chain(kept, 1000, 3);
+    tenure_detach(self);
+}
+
+static void uses_both_heaps(void *unused)
+{
+    (void)unused;
+    tenure_heap *fresh;
+    tenure_options options = heap->options;
+    REQUIRE(tenure_heap_create(&fresh, &options) == TENURE_OK);
+    use_and_destroy(tenure_attach(fresh));
+    use(tenure_self(heap));
+    use_and_destroy(tenure_self(other));
+    use_and_destroy(tenure_self(heap));
+}
+
+Test(fork, several_heaps_and_a_new_one)
+{
+    tenure_thread *self = tenure_attach(heap), *second = tenure_attach(other);
+    in_child(uses_both_heaps, NULL);
+    use(self);
+    use(second);
+    tenure_detach(self);
+    tenure_detach(second);
+}
+
+static void forks_again(void *chain)
+{
+    in_child(uses_the_heap, chain);
+    in_child(does_nothing, NULL);
+    use(tenure_self(heap));
+    in_child(uses_the_heap, chain);
+    uses_the_heap(chain);
+}
+
+static void forks_at_once(void *chain) { in_child(uses_the_heap, chain); }
+
+Test(fork, children_fork)
+{
+    tenure_thread *self = tenure_attach(heap);
+    join_blocked(self, start_thread(work_attached, heap));
+    node *volatile kept = make_chain(self, 1000, 3);
+    in_child(forks_again, kept);
+    in_child(forks_at_once, kept);
+    check_chain(kept, 1000, 3);
+    tenure_detach(self);
+}
+
+static void uses_led_by_the_daemon(void *of)
+{
+    tenure_thread *self = tenure_self(of);
+    const uint64_t before = collections_of(of);
+    while (collections_of(of) < before + 3) check_chain(make_chain(self, 1000, 3), 1000, 3);
+    use_and_destroy(self);
+}
+
+static void with_options(const char *words, tenure_rcu rcu)
+{
+    tenure_options options = options_with(words, TENURE_ROOTS_CONSERVATIVE);
+    options.rcu = rcu;
+    tenure_heap *of = heap_of(&options);
+    tenure_thread *self = tenure_attach(of);
+    node *volatile kept = make_chain(self, 100, 2);
+    for (unsigned i = 0; i < 3; i++) in_child(uses_led_by_the_daemon, of);
+    check_chain(kept, 100, 2);
+    heap_end(of, self);
+}
+Test(fork, led_by_the_daemon) { with_options("max_heap=64m,gen0=1m,lead=daemon", TENURE_RCU_ON); }
+Test(fork, without_rcu) { with_options("max_heap=64m,gen0=1m,verify=before,after", TENURE_RCU_OFF); }
+Test(fork, torture)
+{
+    with_options("max_heap=64m,gen0=256k,verify=before,after,torture=alloc:2000", TENURE_RCU_ON);
+}
+
+/* What the host is to liburcu it is in the child too. */
+static void is_an_online_reader(void *unused)
+{
+    (void)unused;
+    REQUIRE(tenure__rcu_registered() && tenure__rcu_online());
+    attaches(NULL);
+    REQUIRE(tenure__rcu_registered() && tenure__rcu_online());
+    urcu_qsbr_synchronize_rcu();
+    urcu_qsbr_unregister_thread();
+}
+
+Test(fork, from_a_reader_of_the_hosts)
+{
+    work_attached(heap);
+    urcu_qsbr_register_thread();
+    in_child(is_an_online_reader, NULL);
+    REQUIRE(tenure__rcu_online());
+    urcu_qsbr_unregister_thread();
+}
+
+/* --- roots --- */
+
+typedef struct box {
+    node *content;
+} box;
+static void trace_box(void *object, void *low, void *high, tenure_visitor *visitor)
+{
+    (void)low, (void)high;
+    tenure_visit(visitor, &((box *)object)->content);
+}
+TENURE_TYPE_CUSTOM(box_type, box, trace_box);
+
+static node *from_callback;
+static void visit_root(tenure_visitor *visitor, void *arg)
+{
+    (void)arg;
+    tenure_visit(visitor, &from_callback);
+}
+
+/* Trace functions run on the gang's threads, which are not there at first. */
+static void traces(void *arg)
+{
+    const box *boxed = arg;
+    tenure_thread *self = tenure_self(heap);
+    const uint64_t before = collections_of(heap);
+    while (collections_of(heap) < before + 3) check_chain(make_chain(self, 1000, 3), 1000, 3);
+    check_chain(boxed->content, 50, 1);
+    check_chain(from_callback, 50, 2);
+    use(self);
+    check_chain(boxed->content, 50, 1);
+    check_chain(from_callback, 50, 2);
+}
+
+Test(fork, trace_functions_and_root_callbacks)
+{
+    tenure_thread *self = tenure_attach(heap);
+    cr_assert(eq(int, tenure_root_callback_add(heap, visit_root, NULL), TENURE_OK));
+    box *volatile boxed = tenure_new(self, box_type);
+    TENURE_SET(self, boxed, content, make_chain(self, 50, 1));
+    from_callback = make_chain(self, 50, 2);
+    in_child(traces, boxed);
+    traces(boxed);
+    tenure_detach(self);
+}
+
+static void fork_from_root(tenure_visitor *visitor, void *arg)
+{
+    (void)visitor, (void)arg;
+    fork();
+}
+
+Test(fork, from_a_root_callback, .signal = SIGABRT)
+{
+    be_quiet();
+    tenure_thread *self = tenure_attach(heap);
+    tenure_root_callback_add(heap, fork_from_root, NULL);
+    tenure_collect(self, TENURE_GEN0);
+}
+
+/* What only a thread held that the child does not have is gone; what it had linked stays. */
+static flag up;
+static tenure_handle *shared_handle;
+typedef struct holder_result {
+    tenure_thread *of_heap, *of_other;
+} holder_result;
+static holder_result holders;
+
+static void *hold_in_both(void *arg)
+{
+    const bool running = arg != NULL;
+    holders.of_heap = tenure_attach(heap), holders.of_other = tenure_attach(other);
+    node *volatile kept[] = { make_chain(holders.of_heap, 30, 1), make_chain(holders.of_other, 30, 2) };
+    node *shared = tenure_handle_get(shared_handle);
+    TENURE_SET(holders.of_heap, shared, next, make_chain(holders.of_heap, 30, 3)); /* logged by this thread */
+    atomic_store(&up, 1);
+    if (!running) tenure_enter_idle(holders.of_heap);
+    while (!atomic_load(&stop)) {
+        if (running) tenure_poll(holders.of_heap);
+        sched_yield();
+    }
+    if (!running) tenure_leave_idle(holders.of_heap);
+    check_chain(kept[0], 30, 1);
+    check_chain(kept[1], 30, 2);
+    tenure_detach(holders.of_heap);
+    tenure_detach(holders.of_other);
+    return NULL;
+}
+
+static void has_what_was_linked(void *unused)
+{
+    (void)unused;
+    tenure_thread *self = tenure_self(heap);
+    for (unsigned i = 0; i < 3; i++) {
+        use(self);
+        check_chain(((node *)tenure_handle_get(shared_handle))->next, 30, 3);
+    }
+    REQUIRE(stats_of(heap).threads_attached == 1);
+    REQUIRE(stats_of(other).threads_attached == 0);
+    REQUIRE(tenure_heap_destroy(other) == TENURE_OK);
+    use_and_destroy(self);
+}
+
+static void other_threads_are_dropped(bool running)
+{
+    tenure_thread *self = tenure_attach(heap);
+    shared_handle = tenure_handle_new(self, make_chain(self, 1, 9));
+    collect(self, TENURE_GEN2);
+    pthread_t thread = start_thread(hold_in_both, running ? &heap : NULL);
+    await_polling(self, &up, 1);
+    in_child(has_what_was_linked, NULL);
+    check_chain(((node *)tenure_handle_get(shared_handle))->next, 30, 3);
+    atomic_store(&stop, 1);
+    join_blocked(self, thread);
+    tenure_handle_free(shared_handle);
+    tenure_detach(self);
+}
+Test(fork, a_running_thread_is_dropped) { other_threads_are_dropped(true); }
+Test(fork, an_idle_thread_is_dropped) { other_threads_are_dropped(false); }
+
+/* Dormant: idle for several stops. */
+Test(fork, a_dormant_thread_is_dropped)
+{
+    tenure_thread *self = tenure_attach(heap);
+    shared_handle = tenure_handle_new(self, make_chain(self, 1, 9));
+    pthread_t thread = start_thread(hold_in_both, NULL);
+    await_polling(self, &up, 1);
+    while (stats_of(heap).threads_dormant == 0) collect_and_litter(self);
+    in_child(has_what_was_linked, NULL);
+    atomic_store(&stop, 1);
+    join_blocked(self, thread);
+    tenure_handle_free(shared_handle);
+    tenure_detach(self);
+}
+
+/* --- owners of stops --- */
+
+static void still_owns(void *chain)
+{
+    tenure_thread *self = tenure_self(heap);
+    REQUIRE(tenure__owns_stop(tenure__mutator_of(self)));
+    litter(self);
+    collect_and_litter(self);
+    check_chain(chain, 50, 3);
+    tenure_resume_world(self);
+    use_and_destroy(self);
+}
+
+Test(fork, from_the_owner_of_a_stop)
+{
+    tenure_thread *self = tenure_attach(heap);
+    pthread_t thread = start_thread(hold_in_both, &heap);
+    shared_handle = tenure_handle_new(self, make_chain(self, 1, 9));
+    await_polling(self, &up, 1);
+    cr_assert(eq(int, tenure_stop_world(self), TENURE_OK));
+    node *volatile kept = make_chain(self, 50, 3);
+    in_child(still_owns, kept);
+    litter(self);
+    tenure_resume_world(self);
+    check_chain(kept, 50, 3);
+    atomic_store(&stop, 1);
+    join_blocked(self, thread);
+    tenure_handle_free(shared_handle);
+    tenure_detach(self);
+}
+
+static atomic_int inside;
+
+static void *own_for_a_while(void *arg)
+{
+    tenure_thread *self = tenure_attach(arg);
+    while (!atomic_load(&stop)) {
+        REQUIRE(tenure_stop_world(self) == TENURE_OK);
+        atomic_store(&inside, 1);
+        atomic_store(&up, 1);
+        litter(self);
+        atomic_store(&inside, 0);
+        tenure_resume_world(self);
+        tenure_poll(self);
+    }
+    tenure_detach(self);
+    return NULL;
+}
+
+static void nobody_was_inside(void *unused)
+{
+    (void)unused;
+    REQUIRE(atomic_load(&inside) == 0);
+    use(tenure_self(heap) != NULL ? tenure_self(heap) : tenure_attach(heap));
+}
+
+Test(fork, waits_for_the_owner_of_a_stop)
+{
+    pthread_t thread = start_thread(own_for_a_while, heap);
+    await(&up, 1);
+    for (int i = ROUNDS(10); i > 0; i--) in_child(nobody_was_inside, NULL);
+    tenure_thread *self = tenure_attach(heap);
+    for (int i = ROUNDS(10); i > 0; i--) in_child(nobody_was_inside, NULL);
+    tenure_enter_blocking(self);
+    atomic_store(&stop, 1);
+    join_thread(thread);
+    tenure_leave_blocking(self);
+    tenure_detach(self);
+}
+
+static void uses_other_and_heap(void *of)
+{
+    tenure_thread *self = tenure_self(of);
+    if (tenure__owns_stop(tenure__mutator_of(self))) tenure_resume_world(self);
+    use_and_destroy(self);
+    use_and_destroy(tenure_attach(of == heap ? other : heap));
+}
+
+static void *own_and_fork(void *of)
+{
+    tenure_thread *self = tenure_attach(of);
+    for (int i = ROUNDS(10); i > 0; i--) {
+        REQUIRE(tenure_stop_world(self) == TENURE_OK);
+        const pid_t child = fork_child(uses_other_and_heap, of);
+        REQUIRE(tenure__owns_stop(tenure__mutator_of(self)));
+        litter(self);
+        tenure_resume_world(self);
+        tenure_enter_blocking(self);
+        require_success(child);
+        tenure_leave_blocking(self);
+    }
+    tenure_detach(self);
+    return NULL;
+}
+
+/* Each has what the other waits for. */
+Test(fork, two_owners_fork)
+{
+    pthread_t threads[] = { start_thread(own_and_fork, heap), start_thread(own_and_fork, other),
+        start_thread(own_and_fork, heap) };
+    for (unsigned i = 0; i < 3; i++) join_thread(threads[i]);
+}
+
+/* --- under load --- */
+
+static tenure_mutex mutex = TENURE_MUTEX_INIT("fork");
+static int dev_null;
+
+static void load_step(tenure_thread *self, unsigned what)
+{
+    switch (what % 9) {
+    case 0:
+        check_chain(make_chain(self, 500, what), 500, what);
+        break;
+    case 1:
+        tenure_mutex_lock(self, &mutex);
+        make_chain(self, 100, 1);
+        tenure_mutex_unlock(self, &mutex);
+        break;
+    case 2:
+        join_blocked(self, start_thread(work_attached, what % 2 != 0 ? heap : other));
+        break;
+    case 3:
+        tenure_detach(tenure_attach(self->heap == heap ? other : heap));
+        break;
+    case 4:
+        tenure_synchronize_rcu(self);
+        break;
+    case 5:
+        if (tenure_stop_world(self) == TENURE_OK) tenure_resume_world(self);
+        break;
+    case 6:
+        tenure_handle_free(tenure_handle_new(self, make_chain(self, 10, 1)));
+        break;
+    case 7:
+        REQUIRE(tenure_write(self, dev_null, "x", 1) == 1);
+        break;
+    default:
+        REQUIRE(tenure_new_bytes(self, 100000) != NULL);
+        tenure_stats stats;
+        tenure_stats_read(other, &stats);
+        REQUIRE(tenure_collect(self, (tenure_generation)(what / 9 % 3)) == TENURE_OK);
+        break;
+    }
+}
+
+static void *load(void *arg)
+{
+    uint64_t random = (uintptr_t)arg;
+    tenure_thread *self = tenure_attach((uintptr_t)arg % 2 != 0 ? heap : other);
+    node *volatile kept = make_chain(self, 100, 1);
+    while (!atomic_load(&stop)) load_step(self, (unsigned)(next_random(&random) >> 8));
+    check_chain(kept, 100, 1);
+    tenure_detach(self);
+    return NULL;
+}
+
+enum { LOADERS = 4 };
+static pthread_t loaders[LOADERS];
+static void load_start(void)
+{
+    dev_null = open("/dev/null", O_WRONLY);
+    REQUIRE(dev_null >= 0);
+    for (uintptr_t i = 0; i < LOADERS; i++) loaders[i] = start_thread(load, (void *)(i + 1));
+}
+static void load_stop(void)
+{
+    atomic_store(&stop, 1);
+    for (unsigned i = 0; i < LOADERS; i++) join_thread(loaders[i]);
+}
+
+static void uses_all(void *chain)
+{
+    tenure_thread *self = tenure_self(heap);
+    check_chain(chain, 1000, 3);
+    REQUIRE(tenure_verify(self) == TENURE_OK);
+    use(self);
+    check_chain(chain, 1000, 3);
+    use_and_destroy(tenure_attach(other));
+    use_and_destroy(self);
+}
+
+static void *fork_attached(void *arg)
+{
+    (void)arg;
+    tenure_thread *self = tenure_attach(heap);
+    node *volatile kept = make_chain(self, 1000, 3);
+    for (int i = ROUNDS(30); i > 0; i--) {
+        const pid_t child = fork_child(uses_all, kept);
+        check_chain(kept, 1000, 3);
+        tenure_enter_idle(self);
+        require_success(child);
+        tenure_leave_idle(self);
+    }
+    tenure_detach(self);
+    return NULL;
+}
+
+static void *fork_unattached(void *arg)
+{
+    (void)arg;
+    for (int i = ROUNDS(30); i > 0; i--) in_child(attaches, NULL);
+    return NULL;
+}
+
+Test(fork, under_load)
+{
+    load_start();
+    pthread_t threads[] = { start_thread(fork_attached, NULL), start_thread(fork_unattached, NULL) };
+    for (unsigned i = 0; i < 2; i++) join_thread(threads[i]);
+    load_stop();
+}
+
+extern char **environ;
+
+/* These do not go through fork handlers. */
+Test(fork, spawning_under_load)
+{
+    load_start();
+    tenure_thread *self = tenure_attach(heap);
+    node *volatile kept = make_chain(self, 100, 3);
+    char *const words[] = { "true", NULL };
+    for (int i = ROUNDS(20); i > 0; i--) {
+        pid_t child;
+        int status;
+        cr_assert(eq(int, TENURE_BLOCKING_CALL(self, system("exit 3")), 3 << 8));
+        cr_assert(eq(int, posix_spawn(&child, "/bin/true", NULL, NULL, words, environ), 0));
+        cr_assert(eq(int, tenure_waitpid(self, child, &status, 0), child));
+        cr_assert(eq(int, status, 0));
+        tenure_enter_blocking(self);
+        FILE *pipe = popen("echo word", "r");
+        char line[16] = "";
+        cr_assert(pipe != NULL);
+        cr_assert(fgets(line, sizeof line, pipe) != NULL);
+        cr_assert(eq(int, pclose(pipe), 0));
+        tenure_leave_blocking(self);
+        cr_assert(eq(str, line, "word\n"));
+        child = vfork();
+        if (child == 0) {
+            execl("/bin/true", "true", (char *)NULL);
+            _exit(1);
+        }
+        cr_assert(eq(int, tenure_waitpid(self, child, &status, 0), child));
+        cr_assert(eq(int, status, 0));
+        check_chain(kept, 100, 3);
+    }
+    tenure_detach(self);
+    load_stop();
+}
+
+/* --- memory --- */
+
+/* Bit 56 of a page's entry: this process alone maps it. */
+static bool shares_pages(const void *object)
+{
+    const int map = open("/proc/self/pagemap", O_RDONLY);
+    uint64_t entry;
+    REQUIRE(map >= 0);
+    REQUIRE(pread(map, &entry, sizeof entry, (off_t)((uintptr_t)object / 4096 * sizeof entry)) == sizeof entry);
+    close(map);
+    return (entry >> 63) != 0 && (entry >> 56 & 1) == 0;
+}
+
+/* Precise: nothing stays behind in Gen 1 because an old word on a stack pins it, and moves later. */
+static tenure_heap *precise;
+
+static void keeps_pages_shared(void *chain)
+{
+    tenure_thread *self = tenure_self(precise);
+    for (const node *each = chain; each != NULL; each = each->next) REQUIRE(shares_pages(each));
+    collect_and_litter(self);
+    for (const node *each = chain; each != NULL; each = each->next) REQUIRE(shares_pages(each));
+    TENURE_SET(self, (node *)chain, next, NULL);
+    REQUIRE(!shares_pages(chain));
+}
+
+Test(fork, frozen_pages_stay_shared)
+{
+    precise = precise_heap_with("max_heap=64m,gen0=8m,verify=after");
+    tenure_thread *self = tenure_attach(precise);
+    tenure_handle *kept = tenure_handle_new(self, make_chain(self, 5000, 3));
+    cr_assert(eq(int, tenure_freeze(self), TENURE_OK));
+    in_child(keeps_pages_shared, tenure_handle_get(kept));
+    tenure_handle_free(kept);
+    heap_end(precise, self);
+}
+
+/* The lines of the parent's collections are not printed again. */
+static void prints_its_own(void *unused)
+{
+    (void)unused;
+    REQUIRE(freopen("/dev/null", "w", stderr) != NULL);
+    collect_and_litter(tenure_self(heap));
+}
+Test(fork, log_lines)
+{
+    tenure_heap *logged = heap_with("max_heap=64m,gen0=1m,log=gc");
+    be_quiet();
+    tenure_thread *self = tenure_attach(heap);
+    for (unsigned i = 0; i < 10; i++) {
+        tenure_detach(tenure_attach(logged));
+        in_child(prints_its_own, NULL);
+    }
+    tenure_detach(self);
+    cr_expect(eq(int, tenure_heap_destroy(logged), TENURE_OK));
+}

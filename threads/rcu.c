@@ -1,0 +1,137 @@
+/* What Tenure asks of liburcu beyond quiescence: registration, deferred frees, and how both survive a fork.
+ *
+ * liburcu wants every reader unregistered before a fork, and pauses the thread that runs its callbacks across it. Here
+ * the child drops the readers of the threads that it does not have, and starts the callback thread when something first
+ * needs it: a child that only execs has one thread. */
+#include "threads/rcu.h"
+#include "threads/mutator.h"
+
+/* Held around registration, and by a thread that is a reader for one section only: a fork finds liburcu's own lock of
+ * its list free, and nobody half-way. Nothing is waited for under it. */
+static pthread_mutex_t registration = PTHREAD_MUTEX_INITIALIZER;
+
+static _Atomic bool call_rcu_used; /* its default thread exists; written under a stop lock */
+static _Atomic bool paused_since_fork; /* this process is a child that has no callback thread yet; likewise */
+
+void tenure__rcu_register(void)
+{
+    TENURE__MUST(pthread_mutex_lock(&registration));
+    urcu_qsbr_register_thread();
+    TENURE__MUST(pthread_mutex_unlock(&registration));
+}
+
+void tenure__rcu_unregister(void)
+{
+    TENURE__MUST(pthread_mutex_lock(&registration));
+    urcu_qsbr_unregister_thread();
+    TENURE__MUST(pthread_mutex_unlock(&registration));
+}
+
+enum tenure__rcu_section tenure__rcu_section_begin(void)
+{
+    if (!tenure__rcu_registered()) {
+        TENURE__MUST(pthread_mutex_lock(&registration));
+        urcu_qsbr_register_thread();
+        return TENURE__RCU_WAS_UNREGISTERED;
+    }
+    if (tenure__rcu_online()) return TENURE__RCU_WAS_ONLINE;
+    urcu_qsbr_thread_online();
+    return TENURE__RCU_WAS_OFFLINE;
+}
+
+void tenure__rcu_section_end(enum tenure__rcu_section section)
+{
+    if (section == TENURE__RCU_WAS_UNREGISTERED) {
+        urcu_qsbr_unregister_thread();
+        TENURE__MUST(pthread_mutex_unlock(&registration));
+    } else if (section == TENURE__RCU_WAS_OFFLINE) {
+        urcu_qsbr_thread_offline();
+    }
+}
+
+/* What call_rcu_before_fork took is given back late. */
+static void finish_fork(void)
+{
+    if (!atomic_load_explicit(&paused_since_fork, memory_order_acquire)) return;
+    static pthread_mutex_t once = PTHREAD_MUTEX_INITIALIZER;
+    TENURE__MUST(pthread_mutex_lock(&once));
+    if (atomic_load_explicit(&paused_since_fork, memory_order_relaxed)) {
+        urcu_qsbr_call_rcu_after_fork_child();
+        /* release: pairs with the acquire above; the callback thread is there for who sees it. */
+        atomic_store_explicit(&paused_since_fork, false, memory_order_release);
+    }
+    TENURE__MUST(pthread_mutex_unlock(&once));
+}
+
+void tenure__rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *))
+{
+    finish_fork();
+    urcu_qsbr_call_rcu(head, fn);
+    atomic_store_explicit(&call_rcu_used, true, memory_order_relaxed); /* read when no stop lock is free */
+}
+
+void tenure__rcu_barrier(void)
+{
+    finish_fork();
+    urcu_qsbr_barrier();
+}
+
+/* --- fork --- */
+
+static bool paused; /* by the fork that is going on */
+
+/* Takes liburcu's lock of its callback threads: only once the default one exists, for making it would wait for this
+ * lock under a stop lock. Its thread takes 10 ms to see the request. */
+static void pause_callbacks(void)
+{
+    if (paused || !atomic_load_explicit(&call_rcu_used, memory_order_relaxed) ||
+        atomic_load_explicit(&paused_since_fork, memory_order_relaxed))
+        return;
+    urcu_qsbr_call_rcu_before_fork();
+    paused = true;
+}
+
+void tenure__rcu_fork_begin(void)
+{
+    if (!atomic_load_explicit(&call_rcu_used, memory_order_relaxed)) return;
+    tenure__rcu_hurry_begin(); /* the callback thread may be waiting for a grace period */
+    pause_callbacks();
+    tenure__rcu_hurry_end();
+}
+
+void tenure__rcu_fork_stopped(void)
+{
+    pause_callbacks(); /* if they were first used, or used again after a fork, since */
+    TENURE__MUST(pthread_mutex_lock(&registration));
+}
+
+void tenure__rcu_fork_parent(void)
+{
+    TENURE__MUST(pthread_mutex_unlock(&registration));
+    if (paused) urcu_qsbr_call_rcu_after_fork_parent();
+    paused = false;
+}
+
+/* Only the caller is left in liburcu's list of readers. A thread that registers goes first: what is before it is the
+ * list's head. The records of the others lie in the stacks of threads that are gone, and go when new threads use them. */
+static void forget_readers(void)
+{
+    const bool registered = tenure__rcu_registered(), online = registered && tenure__rcu_online();
+    if (registered) urcu_qsbr_unregister_thread();
+    urcu_qsbr_register_thread();
+    struct cds_list_head *node = &URCU_TLS(urcu_qsbr_reader).node, *head = node->prev;
+    head->next = head->prev = node;
+    node->next = head;
+    if (!registered)
+        urcu_qsbr_unregister_thread();
+    else if (!online)
+        urcu_qsbr_thread_offline();
+}
+
+void tenure__rcu_fork_child(void)
+{
+    TENURE__MUST(pthread_mutex_unlock(&registration));
+    forget_readers();
+    if (paused) atomic_store_explicit(&paused_since_fork, true, memory_order_relaxed);
+    paused = false;
+}
