@@ -118,7 +118,6 @@ static void stop_everything(void)
     tenure__rcu_fork_begin();
     TENURE__MUST(pthread_mutex_lock(&tenure__worlds_lock));
     tenure__world *world;
-    EACH_WORLD(world) tenure__host_fork_quiesce(world->heap);
     EACH_WORLD(world)
     {
         if (is_lent(world)) continue;

@@ -15,12 +15,10 @@ void tenure__host_polled(tenure__mutator *mutator);
 /* The world inside a heap, which threads/ does not look into. */
 tenure__world *tenure__host_world(struct tenure_heap *heap);
 
-/* fork, see threads/fork.c; lib/heap/fork.c. Before the heap's stop: what the daemon does without a stop comes to rest.
- * Waits. */
-void tenure__host_fork_quiesce(struct tenure_heap *heap);
-/* Stopped: takes the locks of the heap, or with heap NULL those of the process. */
+/* fork, see threads/fork.c; lib/heap/fork.c. Stopped: takes the locks of the heap, or with heap NULL those of the process.
+ */
 void tenure__host_fork_lock(struct tenure_heap *heap);
-/* Lets go of what both have taken; parent and child. */
+/* Lets them go; parent and child. */
 void tenure__host_fork_unlock(struct tenure_heap *heap);
 /* In the child, still stopped, the other mutators dropped: the heap's own threads are gone. */
 void tenure__host_forked(struct tenure_heap *heap);

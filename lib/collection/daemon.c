@@ -68,14 +68,6 @@ static bool serve(tenure_heap *heap)
     return true;
 }
 
-static bool return_some(tenure_heap *heap, uint32_t keep_blocks)
-{
-    TENURE__MUST(pthread_mutex_lock(&heap->upkeep_lock));
-    const bool more = tenure__arena_return(heap, keep_blocks);
-    TENURE__MUST(pthread_mutex_unlock(&heap->upkeep_lock));
-    return more;
-}
-
 /* Free memory beyond what the next collections will want goes back when nothing needed it for return_delay. */
 static void return_memory(tenure_heap *heap, uint64_t *quiet_since)
 {
@@ -96,7 +88,7 @@ static void return_memory(tenure_heap *heap, uint64_t *quiet_since)
     heap->used_peak_blocks = used;
     const uint64_t keep =
         (peak > used ? peak - used : 0) + atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed);
-    while (return_some(heap, (uint32_t)keep)) {
+    while (tenure__arena_return(heap, (uint32_t)keep)) {
         if (atomic_load_explicit(&heap->daemon_stops, memory_order_relaxed)) return;
         if (serve(heap)) return;
     }
@@ -115,9 +107,7 @@ static void *daemon_thread(void *arg)
             tenure__rcu_hurry_begin();
             tenure__rcu_hurry_end();
         }
-        TENURE__MUST(pthread_mutex_lock(&heap->upkeep_lock));
         tenure__arena_populate(heap, atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed));
-        TENURE__MUST(pthread_mutex_unlock(&heap->upkeep_lock));
         return_memory(heap, &quiet_since);
         if (atomic_load_explicit(&heap->daemon_wake, memory_order_acquire) == seen)
             tenure__futex_wait(&heap->daemon_wake, seen, TICK_NS);

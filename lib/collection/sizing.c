@@ -204,8 +204,9 @@ void tenure__sizing_update(tenure_heap *heap, const tenure_collection *event)
         heap->young_since = 0;
     }
     if (event->generation == 2) {
-        heap->live_bytes = atomic_load_explicit(&heap->generation_blocks[2], memory_order_relaxed)
-                           << TENURE__BLOCK_SHIFT;
+        atomic_store_explicit(&heap->live_bytes,
+            atomic_load_explicit(&heap->generation_blocks[2], memory_order_relaxed) << TENURE__BLOCK_SHIFT,
+            memory_order_relaxed);
         heap->external_at_full = atomic_load_explicit(&heap->external_bytes, memory_order_relaxed);
         set_gen2_trigger(heap);
     }

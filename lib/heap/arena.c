@@ -290,28 +290,46 @@ static void commit_huge(tenure_heap *heap)
     atomic_compare_exchange_strong_explicit(&heap->committed, &from, to, memory_order_acq_rel, memory_order_relaxed);
 }
 
+static bool populate_one(tenure_heap *heap)
+{
+    uint32_t block = take_returned(heap);
+    if (block == TENURE__NO_BLOCK) block = take_fresh(heap);
+    if (block == TENURE__NO_BLOCK) return false;
+    populate((void *)tenure__block_start(heap, block), TENURE__BLOCK_BYTES);
+    tenure__blocks_push(heap, &heap->free_blocks, block);
+    atomic_fetch_add_explicit(&heap->free_count, 1, memory_order_relaxed);
+    return true;
+}
+
+/* One step under the upkeep lock: a fork finds every block in some list. */
+static bool locked_step(tenure_heap *heap, bool (*step)(tenure_heap *))
+{
+    TENURE__MUST(pthread_mutex_lock(&heap->upkeep_lock));
+    const bool done = step(heap);
+    TENURE__MUST(pthread_mutex_unlock(&heap->upkeep_lock));
+    return done;
+}
+
 void tenure__arena_populate(tenure_heap *heap, uint32_t blocks)
 {
     if (heap->options.huge_pages) commit_huge(heap);
     while (atomic_load_explicit(&heap->free_count, memory_order_relaxed) < blocks &&
            atomic_load_explicit(&heap->used_blocks, memory_order_relaxed) +
                    atomic_load_explicit(&heap->free_count, memory_order_relaxed) <
-               heap->max_blocks) {
-        uint32_t block = take_returned(heap);
-        if (block == TENURE__NO_BLOCK) block = take_fresh(heap);
-        if (block == TENURE__NO_BLOCK) return;
-        populate((void *)tenure__block_start(heap, block), TENURE__BLOCK_BYTES);
-        tenure__blocks_push(heap, &heap->free_blocks, block);
-        atomic_fetch_add_explicit(&heap->free_count, 1, memory_order_relaxed);
-    }
+               heap->max_blocks &&
+           locked_step(heap, populate_one)) {}
 }
 
 static void give_back(tenure_heap *heap, uint32_t block, uint32_t blocks)
 {
-    const size_t bytes = (size_t)blocks << TENURE__BLOCK_SHIFT;
-    madvise((void *)tenure__block_start(heap, block), bytes, MADV_DONTNEED);
+    madvise((void *)tenure__block_start(heap, block), (size_t)blocks << TENURE__BLOCK_SHIFT, MADV_DONTNEED);
+}
+
+static void count_returned(tenure_heap *heap, uint32_t blocks)
+{
     atomic_fetch_sub_explicit(&heap->resident_blocks, blocks, memory_order_relaxed);
-    atomic_fetch_add_explicit(&heap->returned_bytes, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(
+        &heap->returned_bytes, (uint64_t)blocks << TENURE__BLOCK_SHIFT, memory_order_relaxed);
 }
 
 /* One free run that still holds memory: claimed under both locks, given back outside them. False: there is none. */
@@ -324,21 +342,32 @@ static bool return_run(tenure_heap *heap)
     uint32_t from = heap->large_start;
     while (from < end && (tenure__kind_of(heap, from) != TENURE__KIND_FREE || heap->blocks[from].returned)) from++;
     uint32_t to = from;
-    while (
-        to < end && to - from < AT_ONCE && tenure__kind_of(heap, to) == TENURE__KIND_FREE && !heap->blocks[to].returned)
-        tenure__set_kind(heap, to++, TENURE__KIND_RESERVED);
+    for (; to < end && to - from < AT_ONCE && tenure__kind_of(heap, to) == TENURE__KIND_FREE &&
+           !heap->blocks[to].returned;
+         to++) {
+        heap->blocks[to].returned = 1; /* reserved and returned: a forked child knows whose it was */
+        tenure__set_kind(heap, to, TENURE__KIND_RESERVED);
+    }
+    count_returned(heap, to - from);
     TENURE__MUST(pthread_mutex_unlock(&heap->large_lock));
     tenure__unlock_stop(&heap->world);
     if (from == to) return false;
     give_back(heap, from, to - from);
     tenure__lock_stop(&heap->world);
     TENURE__MUST(pthread_mutex_lock(&heap->large_lock));
-    for (uint32_t i = from; i < to; i++) {
-        heap->blocks[i].returned = 1;
-        tenure__set_kind(heap, i, TENURE__KIND_FREE);
-    }
+    for (uint32_t i = from; i < to; i++) tenure__set_kind(heap, i, TENURE__KIND_FREE);
     TENURE__MUST(pthread_mutex_unlock(&heap->large_lock));
     tenure__unlock_stop(&heap->world);
+    return true;
+}
+
+static bool return_block(tenure_heap *heap)
+{
+    const uint32_t block = take_free(heap);
+    if (block == TENURE__NO_BLOCK) return false;
+    give_back(heap, block, 1);
+    count_returned(heap, 1);
+    tenure__blocks_push(heap, &heap->returned_blocks, block);
     return true;
 }
 
@@ -347,11 +376,21 @@ bool tenure__arena_return(tenure_heap *heap, uint32_t keep_blocks)
     bool more = return_run(heap);
     for (unsigned i = 0; i < 1024; i++) {
         if (atomic_load_explicit(&heap->free_count, memory_order_relaxed) <= keep_blocks) return more;
-        const uint32_t block = take_free(heap);
-        if (block == TENURE__NO_BLOCK) return more;
-        give_back(heap, block, 1);
-        tenure__blocks_push(heap, &heap->returned_blocks, block);
+        if (!locked_step(heap, return_block)) return more;
         more = true;
     }
     return more;
+}
+
+void tenure__arena_forked(tenure_heap *heap)
+{
+    const uint32_t end = atomic_load_explicit(&heap->large_frontier, memory_order_relaxed);
+    for (uint32_t block = heap->large_start; block < end; block++) {
+        if (tenure__kind_of(heap, block) != TENURE__KIND_RESERVED) continue;
+        if (heap->blocks[block].returned)
+            give_back(heap, block, 1); /* the daemon had not come to it, perhaps */
+        else
+            atomic_fetch_sub_explicit(&heap->used_blocks, 1, memory_order_relaxed);
+        tenure__set_kind(heap, block, TENURE__KIND_FREE);
+    }
 }

@@ -206,7 +206,7 @@ struct tenure_heap {
     _Atomic uint32_t large_committed;
     uint32_t large_rover; /* large lock */
     pthread_mutex_t large_lock;
-    pthread_mutex_t upkeep_lock; /* the daemon, while it populates blocks or gives them back: a fork waits for it */
+    pthread_mutex_t upkeep_lock;         /* the daemon, while it has a block in its hands: a fork waits for it */
     tenure__index_stack free_blocks;     /* resident, last in first out */
     tenure__index_stack returned_blocks; /* given back to the system */
     _Atomic uint32_t free_count;         /* in free_blocks, about */
@@ -230,7 +230,7 @@ struct tenure_heap {
     tenure__index_stack nursery_holes;                 /* Gen 0 blocks with residents */
     _Atomic uint64_t generation_blocks[3];             /* small and large */
     _Atomic uint64_t large_blocks;
-    uint64_t live_bytes;
+    _Atomic uint64_t live_bytes;
 
     /* remembered sets (stopped, but for detached logs: stop lock) */
     uint32_t logs;            /* packets taken from mutators */
@@ -379,6 +379,8 @@ void tenure__run_give(tenure_heap *heap, uint32_t head);
 void tenure__arena_populate(tenure_heap *heap, uint32_t blocks);
 /* Gives back free memory beyond what should be kept; returns whether there is more. Daemon. */
 bool tenure__arena_return(tenure_heap *heap, uint32_t keep_blocks);
+/* In a forked child: the runs that the daemon was giving back and that threads were zeroing are free. */
+void tenure__arena_forked(tenure_heap *heap);
 
 void tenure__index_push(tenure__index_stack *stack, uint32_t *next, uint32_t index);
 void tenure__blocks_push(tenure_heap *heap, tenure__index_stack *stack, uint32_t block);
