@@ -141,7 +141,7 @@ static void stop_everything_released(tenure__mutator *mutator, void *unused)
 static void prepare(void)
 {
     tenure__os_thread *os = tenure__os_thread_self();
-    if (os->in_phase) tenure__misuse("fork", "not from a trace function or a root callback");
+    if (os->in_phase) tenure__misuse("fork", "not from what runs in a stop (trace functions, root callbacks, walks)");
     if (os->records == 0) tenure__rcu_park(os);
     if (os->records == 0 || os->records->depth != 0)
         stop_everything();

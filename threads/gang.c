@@ -114,7 +114,8 @@ static void call_phase(void *arg, unsigned worker, bool may_trace)
 void tenure__gang_call(tenure__gang *gang, void (*fn)(void *), void *arg)
 {
     struct call call = { .gang = gang, .fn = fn, .arg = arg };
-    tenure__gang_run(gang, call_phase, &call, false);
+    tenure__gang_revive(gang);
+    tenure__gang_run(gang, call_phase, &call, gang->pool_gone);
 }
 
 static void *pool_thread(void *arg)

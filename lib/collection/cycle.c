@@ -195,6 +195,7 @@ void tenure__lead(tenure_heap *heap, int generation, const char *reason, bool by
     tenure_collection *event = &heap->event;
     memset(event, 0, sizeof *event);
     tenure__gang_revive(&world->gang);
+    tenure__events_revive(&heap->events);
     atomic_store_explicit(&world->gang.cpu_ns, 0, memory_order_relaxed);
     const uint64_t cpu = tenure__cpu_ns();
     const uint64_t requested = tenure__now_ns();

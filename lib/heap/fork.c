@@ -12,6 +12,7 @@ static void each_lock(tenure_heap *heap, int (*fn)(pthread_mutex_t *))
     }
     TENURE__MUST(fn(&heap->large_lock));
     TENURE__MUST(fn(&heap->upkeep_lock));
+    TENURE__MUST(fn(&heap->events.lock));
 }
 
 void tenure__host_fork_lock(tenure_heap *heap) { each_lock(heap, pthread_mutex_lock); }
@@ -21,4 +22,5 @@ void tenure__host_forked(tenure_heap *heap)
 {
     tenure__arena_forked(heap);
     tenure__daemon_forked(heap);
+    tenure__events_forked(&heap->events);
 }

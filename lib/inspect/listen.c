@@ -214,7 +214,7 @@ tenure_status tenure__events_create(tenure__events *events)
 void tenure__events_destroy(tenure__events *events)
 {
     if (events->ring == 0) return;
-    if (events->started) {
+    if (events->started && !events->gone) {
         atomic_store_explicit(&events->stops, true, memory_order_release);
         atomic_fetch_add_explicit(&events->wake, 1, memory_order_release);
         tenure__futex_wake(&events->wake, 1);
@@ -228,4 +228,23 @@ void tenure__events_destroy(tenure__events *events)
     pthread_cond_destroy(&events->returned);
     pthread_mutex_destroy(&events->lock);
     free(events->ring);
+}
+
+void tenure__events_forked(tenure__events *events)
+{
+    TENURE__MUST(pthread_cond_init(&events->returned, 0)); /* it may have had waiters */
+    if (!events->started || pthread_equal(pthread_self(), events->thread)) return; /* a listener forked: it goes on */
+    events->gone = true;
+    atomic_store_explicit(&events->delivered, atomic_load_explicit(&events->written, memory_order_relaxed), memory_order_relaxed);
+    struct tenure__listener *interrupted = events->now;
+    events->now = 0;
+    if (interrupted == 0 || !interrupted->removed) return;
+    unlink_locked(events, interrupted);
+    free(interrupted);
+}
+
+void tenure__events_revive(tenure__events *events)
+{
+    if (events->gone && atomic_load_explicit(&events->listening, memory_order_relaxed) != 0)
+        events->gone = start_thread(events) != 0;
 }

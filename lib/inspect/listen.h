@@ -22,6 +22,7 @@ typedef struct tenure__events {
     struct tenure__listener *list; /* lock */
     struct tenure__listener *now;  /* lock: the one that runs */
     bool started;                  /* lock */
+    bool gone;                     /* this process is a child that has no such thread yet; stop lock */
     pthread_t thread;
 } tenure__events;
 
@@ -31,5 +32,9 @@ tenure_status tenure__events_create(tenure__events *events);
 void tenure__events_destroy(tenure__events *events);
 /* After the resume, by the leader, who still holds the stop lock. No memory, no lock, no waiting. */
 void tenure__events_publish(tenure__events *events, const tenure_collection *collection);
+/* In a forked child: what was not delivered is the parent's. The lock was held by the thread that forked. */
+void tenure__events_forked(tenure__events *events);
+/* Starts the listeners' thread again if a child needs it. Stop lock, before the stop. */
+void tenure__events_revive(tenure__events *events);
 
 #endif

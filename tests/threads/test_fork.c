@@ -713,22 +713,70 @@ Test(fork, frozen_pages_stay_shared)
     heap_end(precise, self);
 }
 
-/* The lines of the parent's collections are not printed again. */
-static void prints_its_own(void *unused)
+/* --- listeners --- */
+
+static flag heard[3];
+static void hear(const tenure_event *event, void *arg)
+{
+    (void)arg;
+    if (event->kind == TENURE_EVENT_END) atomic_fetch_add(&heard[event->collection->generation], 1);
+}
+
+/* The parent's collections are not told of again, and the child's own are. */
+static void hears_its_own(void *unused)
 {
     (void)unused;
-    REQUIRE(freopen("/dev/null", "w", stderr) != NULL);
-    collect_and_litter(tenure_self(heap));
+    tenure_thread *self = tenure_self(heap);
+    for (unsigned i = 0; i < 3; i++) atomic_store(&heard[i], 0);
+    REQUIRE(tenure_collect(self, TENURE_GEN1) == TENURE_OK);
+    await_polling(self, &heard[1], 1);
+    REQUIRE(atomic_load(&heard[2]) == 0);
+    REQUIRE(tenure_listen(heap, hear, heap) == TENURE_OK);
+    REQUIRE(tenure_collect(self, TENURE_GEN1) == TENURE_OK);
+    await_polling(self, &heard[1], 3);
+    tenure_unlisten(heap, hear, heap);
+    use_and_destroy(self);
 }
-Test(fork, log_lines)
+
+Test(fork, listeners)
 {
-    tenure_heap *logged = heap_with("max_heap=64m,gen0=1m,log=gc");
-    be_quiet();
     tenure_thread *self = tenure_attach(heap);
+    cr_assert(eq(int, tenure_listen(heap, hear, NULL), TENURE_OK));
     for (unsigned i = 0; i < 10; i++) {
-        tenure_detach(tenure_attach(logged));
-        in_child(prints_its_own, NULL);
+        for (unsigned j = 0; j < 10; j++) collect(self, TENURE_GEN2);
+        in_child(hears_its_own, NULL);
     }
+    tenure_unlisten(heap, hear, NULL);
     tenure_detach(self);
-    cr_expect(eq(int, tenure_heap_destroy(logged), TENURE_OK));
+}
+
+/* The child of a listener has its thread alone. */
+static void in_a_listener(void *unused)
+{
+    (void)unused;
+    use(tenure_attach(heap));
+    tenure_detach(tenure_self(heap));
+}
+static flag forked;
+static void fork_in_listener(const tenure_event *event, void *arg)
+{
+    (void)event, (void)arg;
+    if (atomic_load(&forked) == 0) in_child(in_a_listener, NULL);
+    atomic_store(&forked, 1);
+}
+static void listens_on(void *unused)
+{
+    (void)unused;
+    atomic_store(&forked, 0);
+    hears_its_own(NULL);
+}
+Test(fork, from_a_listener)
+{
+    tenure_thread *self = tenure_attach(heap);
+    cr_assert(eq(int, tenure_listen(heap, fork_in_listener, NULL), TENURE_OK));
+    cr_assert(eq(int, tenure_listen(heap, hear, NULL), TENURE_OK));
+    collect(self, TENURE_GEN0);
+    in_child(listens_on, NULL);
+    await_polling(self, &forked, 1);
+    tenure_detach(self);
 }
