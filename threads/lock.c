@@ -46,14 +46,7 @@ void tenure__await_end(tenure__os_thread *os)
     atomic_store_explicit(&os->awaited_mutex, 0, memory_order_relaxed);
 }
 
-struct wait {
-    void *native;
-    const tenure__lock_way *way;
-    const struct timespec *deadline;
-    int result;
-};
-
-static int wait_native(const struct wait *wait)
+static int wait_native(const tenure__lock_wait *wait)
 {
     return wait->deadline == 0 ? wait->way->wait_native(wait->native)
                                : wait->way->wait_until(wait->native, wait->deadline);
@@ -61,10 +54,8 @@ static int wait_native(const struct wait *wait)
 
 /* Released: owns the lock and runs on return, or the deadline has passed. If a stop holds the thread when it has won
  * the lock, it lets go, waits and tries again: whoever is not stopped (unattached, blocked) can have it meanwhile. */
-static void wait_released(tenure__mutator *mutator, void *arg)
+void tenure__win_released(tenure__mutator *mutator, tenure__lock_wait *wait)
 {
-    struct wait *wait = arg;
-    tenure__release(mutator, TENURE__BLOCKED);
     for (;;) {
         wait->result = wait_native(wait);
         const bool won = wait->result == 0;
@@ -80,9 +71,15 @@ static void wait_released(tenure__mutator *mutator, void *arg)
     }
 }
 
+static void wait_released(tenure__mutator *mutator, void *wait)
+{
+    tenure__release(mutator, TENURE__BLOCKED);
+    tenure__win_released(mutator, wait);
+}
+
 /* --- as owner of a stop --- */
 
-static tenure__mutator *stopped_record(tenure__os_thread *os)
+tenure__mutator *tenure__owned_stop(tenure__os_thread *os)
 {
     for (tenure__mutator *each = os->records; each != 0; each = each->sibling)
         if (tenure__owns_stop(each)) return each;
@@ -98,7 +95,7 @@ static bool held_by_stopped(tenure__world *world, const tenure__lock *lock)
 
 /* Threads of the stopped heap give nothing back before the stop ends, or cannot be relied on to: those in regions may
  * be about to leave them. Others do; one of them may hand the lock to a thread in a region, so it is looked again. */
-static int wait_as_stop_owner(tenure__mutator *stopped, const tenure__lock *lock, const struct wait *wait)
+static int wait_as_stop_owner(tenure__mutator *stopped, const tenure__lock *lock, const tenure__lock_wait *wait)
 {
     enum { LOOK_AGAIN_NS = 1000000 };
     for (;;) {
@@ -115,9 +112,9 @@ static int wait_as_stop_owner(tenure__mutator *stopped, const tenure__lock *lock
 
 /* --- taking --- */
 
-static int wait_for_lock(tenure_thread *self, tenure__os_thread *os, const tenure__lock *lock, struct wait *wait)
+static int wait_for_lock(tenure_thread *self, tenure__os_thread *os, const tenure__lock *lock, tenure__lock_wait *wait)
 {
-    tenure__mutator *stopped = stopped_record(os);
+    tenure__mutator *stopped = tenure__owned_stop(os);
     if (stopped != 0) return wait_as_stop_owner(stopped, lock, wait);
     tenure__mutator *mutator = self != 0 ? tenure__mutator_of(self) : os->records;
     if (mutator == 0 || mutator->depth != 0) return wait_native(wait); /* already outside the stop set */
@@ -125,7 +122,7 @@ static int wait_for_lock(tenure_thread *self, tenure__os_thread *os, const tenur
     return wait->result;
 }
 
-static tenure_status status_of(int result, const char *call)
+tenure_status tenure__wait_status(int result, const char *call)
 {
     if (result == 0) return TENURE_OK;
     if (result == ETIMEDOUT) return TENURE_ETIMEDOUT;
@@ -141,13 +138,13 @@ tenure_status tenure__acquire(tenure_thread *self, tenure__lock *lock, void *nat
     int result = way->try_native(native);
     if (result == EBUSY || result == EAGAIN) {
         if (way->held && tenure__holds(os, lock)) return TENURE_EDEADLK;
-        struct wait wait = { native, way, deadline, 0 };
+        tenure__lock_wait wait = { native, way, deadline, 0 };
         tenure__await_begin(os, lock, 0, site);
         result = wait_for_lock(self, os, lock, &wait);
         tenure__await_end(os);
     }
     if (result == 0 && way->held) tenure__held_push(os, lock, site);
-    return status_of(result, way->call);
+    return tenure__wait_status(result, way->call);
 }
 
 bool tenure__try_acquire(
@@ -160,4 +157,13 @@ bool tenure__try_acquire(
     if (result != 0) tenure__fatal(way->call, 0, result);
     if (way->held) tenure__held_push(os, lock, site);
     return true;
+}
+
+void tenure__give_back(
+    tenure_thread *self, tenure__lock *lock, void *native, const tenure__lock_way *way, const char *call)
+{
+    tenure__os_thread *os = tenure__os_thread_of(self);
+    const uint32_t at = tenure__held_find(os, lock, call);
+    TENURE__MUST(way->undo_native(native)); /* first: until then a held lock's object stays where it is */
+    tenure__held_remove(os, at);
 }

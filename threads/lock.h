@@ -15,6 +15,15 @@ typedef struct tenure__lock_way {
     bool held; /* a thread that took it holds it (all but semaphores) */
 } tenure__lock_way;
 
+extern const tenure__lock_way tenure__mutex_way;
+
+typedef struct tenure__lock_wait {
+    void *native;
+    const tenure__lock_way *way;
+    const struct timespec *deadline; /* NULL: none */
+    int result;                      /* 0, ETIMEDOUT, EDEADLK */
+} tenure__lock_wait;
+
 static inline tenure__os_thread *tenure__os_thread_of(tenure_thread *self)
 {
     return self != 0 ? tenure__mutator_of(self)->os : tenure__os_thread_self();
@@ -26,6 +35,16 @@ tenure_status tenure__acquire(tenure_thread *self, tenure__lock *lock, void *nat
 /* For try-locks. */
 bool tenure__try_acquire(
     tenure_thread *self, tenure__lock *lock, void *native, const tenure__lock_way *way, const void *site);
+
+/* Gives back what the thread holds; aborts if it does not. */
+void tenure__give_back(
+    tenure_thread *self, tenure__lock *lock, void *native, const tenure__lock_way *way, const char *call);
+/* Released: waits for the lock; runs on return, owning it if result is 0. */
+void tenure__win_released(tenure__mutator *mutator, tenure__lock_wait *wait);
+/* The record with which the thread owns a stop, or NULL. */
+tenure__mutator *tenure__owned_stop(tenure__os_thread *os);
+/* Of a wait's result: TENURE_OK, TENURE_ETIMEDOUT or TENURE_EDEADLK; anything else is a fault of ours. */
+tenure_status tenure__wait_status(int result, const char *call);
 
 /* Whether the thread holds it. Owner, or while the thread is stopped or looked at by a report (racing). */
 bool tenure__holds(const tenure__os_thread *os, const tenure__lock *lock);

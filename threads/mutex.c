@@ -11,7 +11,8 @@ static int wait_until(void *native, const struct timespec *deadline)
     return result;
 }
 
-static const tenure__lock_way way = { "tenure_mutex_lock", try_native, wait_native, wait_until, undo_native, true };
+const tenure__lock_way tenure__mutex_way = { "tenure_mutex_lock", try_native, wait_native, wait_until, undo_native,
+    true };
 
 tenure_status tenure_mutex_init(tenure_mutex *mutex, const char *name)
 {
@@ -36,7 +37,7 @@ static inline __attribute__((always_inline)) tenure_status lock(
         tenure__held_push(os, &mutex->lock, site);
         return TENURE_OK;
     }
-    return tenure__acquire(self, &mutex->lock, &mutex->native, &way, deadline, site);
+    return tenure__acquire(self, &mutex->lock, &mutex->native, &tenure__mutex_way, deadline, site);
 }
 
 tenure_status tenure_mutex_lock(tenure_thread *self, tenure_mutex *mutex)
@@ -51,7 +52,7 @@ tenure_status tenure_mutex_timedlock(tenure_thread *self, tenure_mutex *mutex, c
 
 bool tenure_mutex_trylock(tenure_thread *self, tenure_mutex *mutex)
 {
-    return tenure__try_acquire(self, &mutex->lock, &mutex->native, &way, __builtin_return_address(0));
+    return tenure__try_acquire(self, &mutex->lock, &mutex->native, &tenure__mutex_way, __builtin_return_address(0));
 }
 
 void tenure_mutex_unlock(tenure_thread *self, tenure_mutex *mutex)

@@ -86,6 +86,85 @@ static inline void tenure__scope_lock_end(tenure__lock_scope *scope) { tenure_mu
     __attribute__((cleanup(tenure__scope_lock_end), unused)) tenure__lock_scope TENURE__CONCAT( \
         tenure__lock_, __COUNTER__) = tenure__scope_lock(self, mutex)
 
+/* --- reader-writer locks: many readers or one writer; readers are preferred, as pthread's default does --- */
+
+typedef struct tenure_rwlock {
+    pthread_rwlock_t native;
+    tenure__lock lock;
+} tenure_rwlock;
+#define TENURE_RWLOCK_INIT(name)                              \
+    {                                                         \
+        PTHREAD_RWLOCK_INITIALIZER, TENURE__LOCK_INIT((name)) \
+    }
+
+/* TENURE_ENOMEM, TENURE_ESYSTEM. */
+TENURE_API tenure_status tenure_rwlock_init(tenure_rwlock *rwlock, const char *name);
+TENURE_API void tenure_rwlock_destroy(tenure_rwlock *rwlock);
+TENURE_API void tenure_rwlock_rules(tenure_rwlock *rwlock, uint16_t rank, unsigned rules);
+
+/* As tenure_mutex_lock. A thread may hold it several times for reading. */
+TENURE_API tenure_status tenure_rwlock_rdlock(tenure_thread *self, tenure_rwlock *rwlock);
+TENURE_API tenure_status tenure_rwlock_wrlock(tenure_thread *self, tenure_rwlock *rwlock);
+/* True: taken. Never block. */
+TENURE_API bool tenure_rwlock_tryrdlock(tenure_thread *self, tenure_rwlock *rwlock);
+TENURE_API bool tenure_rwlock_trywrlock(tenure_thread *self, tenure_rwlock *rwlock);
+/* As tenure_mutex_timedlock. */
+TENURE_API tenure_status tenure_rwlock_timedrdlock(
+    tenure_thread *self, tenure_rwlock *rwlock, const struct timespec *deadline);
+TENURE_API tenure_status tenure_rwlock_timedwrlock(
+    tenure_thread *self, tenure_rwlock *rwlock, const struct timespec *deadline);
+/* Does not block; no safepoint. */
+TENURE_API void tenure_rwlock_unlock(tenure_thread *self, tenure_rwlock *rwlock);
+
+/* --- conditions --- */
+
+typedef struct tenure_cond {
+    pthread_cond_t native;
+    tenure__lock lock;
+} tenure_cond;
+#define TENURE_COND_INIT(name)                              \
+    {                                                       \
+        PTHREAD_COND_INITIALIZER, TENURE__LOCK_INIT((name)) \
+    }
+
+/* TENURE_ENOMEM, TENURE_ESYSTEM. */
+TENURE_API tenure_status tenure_cond_init(tenure_cond *cond, const char *name);
+TENURE_API void tenure_cond_destroy(tenure_cond *cond);
+
+/* Gives the mutex back, waits outside the stop set, takes the mutex again as tenure_mutex_lock does. Returns owning,
+ * whatever it returns, and now and then without a signal. May block, may collect. TENURE_EDEADLK: the caller has stopped
+ * the world, and nothing was waited for. */
+TENURE_API tenure_status tenure_cond_wait(tenure_thread *self, tenure_cond *cond, tenure_mutex *mutex);
+/* The same until the deadline: TENURE_ETIMEDOUT; the mutex is waited for beyond it. */
+TENURE_API tenure_status tenure_cond_timedwait(
+    tenure_thread *self, tenure_cond *cond, tenure_mutex *mutex, const struct timespec *deadline);
+/* Never block; any thread, attached or not. */
+TENURE_API void tenure_cond_signal(tenure_cond *cond);
+TENURE_API void tenure_cond_broadcast(tenure_cond *cond);
+
+/* --- semaphores --- */
+
+/* Nobody holds one: a program that keeps a semaphore in a heap object keeps the object itself between the calls. */
+typedef struct tenure_sem {
+    sem_t native;
+    tenure__lock lock;
+} tenure_sem;
+#define TENURE_SEM_INIT(name)               \
+    {                                       \
+        { { 0 } }, TENURE__LOCK_INIT((name)) \
+    }
+
+/* TENURE_EINVAL: more than SEM_VALUE_MAX. */
+TENURE_API tenure_status tenure_sem_init(tenure_sem *sem, const char *name, unsigned value);
+TENURE_API void tenure_sem_destroy(tenure_sem *sem);
+/* Never blocks; any thread. TENURE_ESYSTEM: the value would exceed SEM_VALUE_MAX. */
+TENURE_API tenure_status tenure_sem_post(tenure_sem *sem);
+/* As tenure_mutex_lock: a unit that is won while a stop is going on is given back until its end. Interrupted by signal
+ * handlers it goes on waiting. */
+TENURE_API tenure_status tenure_sem_wait(tenure_thread *self, tenure_sem *sem);
+TENURE_API bool tenure_sem_trywait(tenure_thread *self, tenure_sem *sem);
+TENURE_API tenure_status tenure_sem_timedwait(tenure_thread *self, tenure_sem *sem, const struct timespec *deadline);
+
 #ifdef __cplusplus
 }
 #endif

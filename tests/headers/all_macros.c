@@ -162,6 +162,9 @@ int regions(tenure_thread *self, tenure_mutex *mutex, int fd);
 int regions(tenure_thread *self, tenure_mutex *mutex, int fd)
 {
     static tenure_mutex named = TENURE_MUTEX_INIT("named");
+    static tenure_rwlock shared = TENURE_RWLOCK_INIT("shared");
+    static tenure_cond changed = TENURE_COND_INIT("changed");
+    static tenure_sem units = TENURE_SEM_INIT("units");
     char buffer[8];
     for (int i = 0; i < 3; i++) {
         TENURE_BLOCKING_SCOPE(self);
@@ -169,6 +172,8 @@ int regions(tenure_thread *self, tenure_mutex *mutex, int fd)
         TENURE_IDLE_SCOPE(self);
         if (i == 2) break;
     }
+    tenure_cond_broadcast(&changed);
+    if (!tenure_sem_trywait(self, &units) && tenure_rwlock_tryrdlock(self, &shared)) tenure_rwlock_unlock(self, &shared);
     TENURE_LOCK_SCOPE(self, mutex);
     {
         TENURE_LOCK_SCOPE(self, &named);
