@@ -1,6 +1,8 @@
 /* tenure_rwlock. */
 #include "threads/lock.h"
 
+static_assert(sizeof(pthread_rwlock_t) <= sizeof((tenure_rwlock *)0)->native, "room for pthread's");
+
 static int undo_native(void *native) { return pthread_rwlock_unlock(native); }
 
 static int try_read(void *native) { return pthread_rwlock_tryrdlock(native); }
@@ -28,10 +30,13 @@ static const tenure__lock_way write_way = { "tenure_rwlock_wrlock", try_write, w
 tenure_status tenure_rwlock_init(tenure_rwlock *rwlock, const char *name)
 {
     rwlock->lock = (tenure__lock)TENURE__LOCK_INIT(name);
-    return tenure__native_status(pthread_rwlock_init(&rwlock->native, 0));
+    return tenure__native_status(pthread_rwlock_init((pthread_rwlock_t *)rwlock->native, 0));
 }
 
-void tenure_rwlock_destroy(tenure_rwlock *rwlock) { TENURE__MUST(pthread_rwlock_destroy(&rwlock->native)); }
+void tenure_rwlock_destroy(tenure_rwlock *rwlock)
+{
+    TENURE__MUST(pthread_rwlock_destroy((pthread_rwlock_t *)rwlock->native));
+}
 
 void tenure_rwlock_rules(tenure_rwlock *rwlock, uint16_t rank, unsigned rules)
 {
@@ -43,30 +48,30 @@ void tenure_rwlock_rules(tenure_rwlock *rwlock, uint16_t rank, unsigned rules)
 
 tenure_status tenure_rwlock_rdlock(tenure_thread *self, tenure_rwlock *rwlock)
 {
-    return tenure__acquire(self, &rwlock->lock, &rwlock->native, &read_way, 0, SITE);
+    return tenure__acquire(self, &rwlock->lock, rwlock->native, &read_way, 0, SITE);
 }
 tenure_status tenure_rwlock_wrlock(tenure_thread *self, tenure_rwlock *rwlock)
 {
-    return tenure__acquire(self, &rwlock->lock, &rwlock->native, &write_way, 0, SITE);
+    return tenure__acquire(self, &rwlock->lock, rwlock->native, &write_way, 0, SITE);
 }
 tenure_status tenure_rwlock_timedrdlock(tenure_thread *self, tenure_rwlock *rwlock, const struct timespec *deadline)
 {
-    return tenure__acquire(self, &rwlock->lock, &rwlock->native, &read_way, deadline, SITE);
+    return tenure__acquire(self, &rwlock->lock, rwlock->native, &read_way, deadline, SITE);
 }
 tenure_status tenure_rwlock_timedwrlock(tenure_thread *self, tenure_rwlock *rwlock, const struct timespec *deadline)
 {
-    return tenure__acquire(self, &rwlock->lock, &rwlock->native, &write_way, deadline, SITE);
+    return tenure__acquire(self, &rwlock->lock, rwlock->native, &write_way, deadline, SITE);
 }
 bool tenure_rwlock_tryrdlock(tenure_thread *self, tenure_rwlock *rwlock)
 {
-    return tenure__try_acquire(self, &rwlock->lock, &rwlock->native, &read_way, SITE);
+    return tenure__try_acquire(self, &rwlock->lock, rwlock->native, &read_way, SITE);
 }
 bool tenure_rwlock_trywrlock(tenure_thread *self, tenure_rwlock *rwlock)
 {
-    return tenure__try_acquire(self, &rwlock->lock, &rwlock->native, &write_way, SITE);
+    return tenure__try_acquire(self, &rwlock->lock, rwlock->native, &write_way, SITE);
 }
 
 void tenure_rwlock_unlock(tenure_thread *self, tenure_rwlock *rwlock)
 {
-    tenure__give_back(self, &rwlock->lock, &rwlock->native, &read_way, "tenure_rwlock_unlock");
+    tenure__give_back(self, &rwlock->lock, rwlock->native, &read_way, "tenure_rwlock_unlock");
 }

@@ -89,12 +89,12 @@ static inline void tenure__scope_lock_end(tenure__lock_scope *scope) { tenure_mu
 /* --- reader-writer locks: many readers or one writer; readers are preferred, as pthread's default does --- */
 
 typedef struct tenure_rwlock {
-    pthread_rwlock_t native;
+    uint64_t native[7]; /* a pthread_rwlock_t, which strict C11 does not declare; free when zero */
     tenure__lock lock;
 } tenure_rwlock;
-#define TENURE_RWLOCK_INIT(name)                              \
-    {                                                         \
-        PTHREAD_RWLOCK_INITIALIZER, TENURE__LOCK_INIT((name)) \
+#define TENURE_RWLOCK_INIT(name)           \
+    {                                      \
+        { 0 }, TENURE__LOCK_INIT((name))   \
     }
 
 /* TENURE_ENOMEM, TENURE_ESYSTEM. */
