@@ -19,10 +19,7 @@ static void count_object(void *arg, uintptr_t object)
     tenure_heap *heap = census->heap;
     const uint64_t header = tenure__header_load(object);
     const bool large = (header & TENURE__LARGE) != 0;
-    const uint64_t bytes =
-        large ? (uint64_t)heap->blocks[tenure__run_head(heap, tenure__block_index(heap, object))].run_blocks
-                    << TENURE__BLOCK_SHIFT
-              : (uint64_t)tenure__header_granules(header) * 16;
+    const uint64_t bytes = tenure__occupied_bytes(heap, object, header);
     tenure_census_row *row = &census->rows[tenure__header_type(header)];
     const unsigned generation = tenure__generation(heap, object);
     row->type = tenure__plan_of(header)->type;

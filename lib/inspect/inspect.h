@@ -34,6 +34,14 @@ static inline unsigned tenure__generation(const tenure_heap *heap, uintptr_t obj
                                   : tenure__header_generation(header);
 }
 
+/* Bytes of the cell, or of the blocks of a large object. */
+static inline uint64_t tenure__occupied_bytes(const tenure_heap *heap, uintptr_t object, uint64_t header)
+{
+    if ((header & TENURE__LARGE) == 0) return (uint64_t)tenure__header_granules(header) * 16;
+    return (uint64_t)heap->blocks[tenure__run_head(heap, tenure__block_index(heap, object))].run_blocks
+           << TENURE__BLOCK_SHIFT;
+}
+
 /* What was found is a root until it is forgotten: it moves with its objects. In prepare; after the stop. */
 void tenure__found_add(tenure_heap *heap, tenure__found *found);
 void tenure__found_forget(tenure_heap *heap, tenure__found *found);
