@@ -15,5 +15,6 @@
 #include <tenure/straggler.h>
 #include <tenure/thread.h>
 #include <tenure/type.h>
+#include <tenure/weak.h>
 
 #endif

@@ -21,11 +21,12 @@ typedef struct tenure_collection {
     unsigned workers; /* that took part */
     uint64_t at_ns;   /* of the request, since the heap was created */
     /* The phases, in their order; all but reach and resume are work. roots_ns is the leader's part of the tracing. */
-    uint64_t reach_ns, pin_ns, roots_ns, trace_ns, finish_ns, resume_ns;
+    uint64_t reach_ns, pin_ns, roots_ns, trace_ns, weak_ns, finish_ns, resume_ns;
     uint64_t total_ns, cpu_ns;                /* wall time; CPU time of all collecting threads */
     uint64_t before_bytes[3], after_bytes[3]; /* per generation */
     uint64_t heap_before_bytes, heap_after_bytes;
     uint64_t copied_bytes, copied_objects, pinned_objects, stayed_objects, logged_objects;
+    uint64_t weak_cleared; /* weak references and ephemerons whose target or key had died */
     unsigned threads_stopped; /* running mutators that the stop had to wait for */
     int last_tid;             /* the last one of them to stop, 0: there was none */
     char last_name[32];
@@ -41,7 +42,7 @@ typedef enum tenure_event_kind {
 
 typedef struct tenure_event {
     tenure_event_kind kind;
-    const char *name;                    /* "begin", "reach", "pin", "roots", "copy" or "mark", "finish", "resume", "end" */
+    const char *name;                    /* "begin", "reach", "pin", "roots", "copy" or "mark", "weak", "finish", "resume", "end" */
     uint64_t at_ns, duration_ns;         /* since the heap was created */
     const tenure_collection *collection; /* whole in every one of its events; valid during the call */
 } tenure_event;

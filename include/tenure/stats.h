@@ -42,6 +42,7 @@ typedef struct tenure_stats {
     uint64_t stayed_objects; /* kept in place for want of memory */
     uint64_t logged_objects; /* by the write barrier, sum over collections */
     uint64_t lost_events;    /* collections that no listener was told of: too many waited */
+    uint64_t weak_cleared;   /* weak references and ephemerons, sum over collections */
     uint64_t threads_attached, threads_dormant;
     uint64_t late_stops; /* reached after stop_deadline */
     uint64_t latest_ns;  /* the longest time that one of them took to be reached */

@@ -70,6 +70,8 @@ static void *copy_of(tenure_thread *self, const void *object, size_t count)
 {
     /* Not scratch[0]: the handler of tenure_oom_handler may set handles, which use that. */
     uintptr_t *scratch = &tenure__mutator_of(self)->scratch[1];
+    if (tenure_type_of(object)->flags & TENURE__HIDDEN_WORDS)
+        tenure__misuse("tenure_clone", "not of weak references, ephemerons and the like");
     *scratch = (uintptr_t)object;
     void *copy = tenure_alloc(self, tenure_type_of(object), count);
     const uintptr_t original = *scratch;

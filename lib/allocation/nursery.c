@@ -5,6 +5,7 @@
 #include "lib/allocation/nursery.h"
 #include "lib/collection/cycle.h"
 #include "lib/collection/remembered.h"
+#include "lib/collection/weak.h"
 #include "threads/host.h"
 #include <errno.h>
 #include <string.h>
@@ -335,6 +336,7 @@ void tenure__host_detached(tenure__mutator *mutator)
     tenure_heap *heap = mutator->record.heap;
     tenure__chunk_drop(allocator);
     tenure__logs_take(allocator);
+    tenure__records_take(allocator);
     atomic_fetch_add_explicit(&heap->allocated_bytes,
         atomic_load_explicit(&allocator->allocated_bytes, memory_order_relaxed), memory_order_relaxed);
     for (struct tenure_stack *stack = heap->roots.stacks; stack != 0; stack = stack->next)

@@ -3,10 +3,12 @@
  */
 #include "lib/collection/cycle.h"
 #include "lib/allocation/nursery.h"
+#include "lib/collection/ephemeron.h"
 #include "lib/collection/frozen.h"
 #include "lib/collection/pin.h"
 #include "lib/collection/remembered.h"
 #include "lib/collection/settle.h"
+#include "lib/collection/weak.h"
 #include <string.h>
 
 #define EACH(list, mutator) cds_list_for_each_entry(mutator, list, link)
@@ -20,8 +22,9 @@ static void take_from_mutators(tenure_heap *heap)
     {
         tenure__chunk_drop((tenure__allocator *)mutator);
         tenure__logs_take((tenure__allocator *)mutator);
+        tenure__records_take((tenure__allocator *)mutator);
     }
-    /* Dormant threads have neither: these were taken when they were last active. */
+    /* Dormant threads have none: these were taken when they were last active. */
 }
 
 static void prepare(tenure_heap *heap, int generation)
@@ -109,6 +112,15 @@ static void trace(tenure_heap *heap, bool may_trace)
     }
 }
 
+/* What hangs on an object's death. The order is what a program may rely on: no finalizer sees a weak reference to
+ * anything that was unreachable, nor an ephemeron whose key was. */
+static void settle_weak(tenure_heap *heap)
+{
+    tenure__cells_settle(heap);
+    tenure__ephemerons_clear(heap);
+    tenure__ephemerons_count(heap);
+}
+
 static void add_up(tenure_heap *heap)
 {
     tenure_collection *event = &heap->event;
@@ -124,6 +136,7 @@ static void add_up(tenure_heap *heap)
     atomic_fetch_add_explicit(&heap->copied_objects, event->copied_objects, memory_order_relaxed);
     atomic_fetch_add_explicit(&heap->pinned_objects, event->pinned_objects, memory_order_relaxed);
     atomic_fetch_add_explicit(&heap->stayed_objects, event->stayed_objects, memory_order_relaxed);
+    atomic_fetch_add_explicit(&heap->weak_cleared, event->weak_cleared, memory_order_relaxed);
     atomic_fetch_add_explicit(&heap->logged_objects, event->logged_objects, memory_order_relaxed);
     atomic_fetch_add_explicit(&heap->collections[event->generation], 1, memory_order_relaxed);
 }
@@ -164,13 +177,16 @@ static void collect_stopped(tenure_heap *heap, int generation, const char *reaso
     trace(heap, may_trace);
     const uint64_t traced = tenure__now_ns();
     event->trace_ns = traced - pinned - event->roots_ns;
+    settle_weak(heap);
+    const uint64_t weak = tenure__now_ns();
+    event->weak_ns = weak - traced;
     tenure__logs_finish(heap);
     tenure__settle(heap, may_trace);
     tenure__roots_settle(heap);
     if (generation < 2) tenure__retire_idle(heap);
     add_up(heap);
     sizes(heap, event->after_bytes, &event->heap_after_bytes);
-    event->finish_ns = tenure__now_ns() - traced;
+    event->finish_ns = tenure__now_ns() - weak;
     event->cpu_ns = cpu_since(heap, cpu);
     tenure__sizing_update(heap, event);
     if ((heap->options.verify & TENURE_VERIFY_AFTER) && !tenure__verify_stopped(heap, "after a collection", by_daemon))

@@ -78,7 +78,8 @@ void tenure__histogram_read(const tenure__histogram *histogram, tenure_distribut
 void tenure__pauses_record(tenure__pause_histograms *pauses, const tenure_collection *event)
 {
     tenure__histogram_record(&pauses->reach, event->reach_ns);
-    tenure__histogram_record(&pauses->work, event->pin_ns + event->roots_ns + event->trace_ns + event->finish_ns);
+    tenure__histogram_record(
+        &pauses->work, event->pin_ns + event->roots_ns + event->trace_ns + event->weak_ns + event->finish_ns);
     tenure__histogram_record(&pauses->resume, event->resume_ns);
     tenure__histogram_record(&pauses->total, event->total_ns);
     tenure__histogram_record(&pauses->cpu, event->cpu_ns);
@@ -146,6 +147,7 @@ void tenure__collection_print(const tenure_collection *event, FILE *out)
     append_duration(&to, "pin", event->pin_ns);
     append_duration(&to, "roots", event->roots_ns);
     append_duration(&to, event->generation == 2 ? "mark" : "copy", event->trace_ns);
+    append_duration(&to, "weak", event->weak_ns);
     append_duration(&to, "finish", event->finish_ns);
     append_duration(&to, "resume", event->resume_ns);
     append_duration(&to, "cpu", event->cpu_ns);

@@ -47,6 +47,7 @@ static const figure figures[] = {
     COUNTER(stayed_objects, OBJECTS, "Kept in place for want of memory"),
     COUNTER(logged_objects, OBJECTS, "Logged by the write barrier"),
     COUNTER(lost_events, OBJECTS, "Collections that no listener was told of: too many waited"),
+    COUNTER(weak_cleared, OBJECTS, "Weak references and ephemerons cleared"),
     GAUGE(threads_attached, OBJECTS, "Attached threads"),
     GAUGE(threads_dormant, OBJECTS, "Attached threads that stops do not look at"),
     COUNTER(late_stops, OBJECTS, "Stops that were reached after stop_deadline"),

@@ -2,6 +2,7 @@
  * compare-and-swap of the header against the forwarding address, made after the copy: the loser takes its copy back. */
 #include "lib/collection/trace.h"
 #include "lib/collection/cycle.h"
+#include "lib/collection/ephemeron.h"
 #include "lib/collection/remembered.h"
 #include "threads/futex.h"
 #include <sched.h>
@@ -112,6 +113,12 @@ static inline unsigned sort_of(const tenure__plan *plan)
     return plan->shape == TENURE__SHAPE_AMBIGUOUS ? TENURE__APART_AMBIGUOUS : TENURE__PLAIN;
 }
 
+/* The object was claimed: ephemerons may wait for it. */
+static inline void note_key(tenure__worker *worker, uintptr_t object, uint64_t header)
+{
+    if (__builtin_expect((header & TENURE__KEY) != 0, 0)) tenure__ephemeron_key_reached(worker, object);
+}
+
 /* --- staying --- */
 
 static void set_bits_shared(tenure_heap *heap, uint32_t block, uintptr_t object, unsigned granules)
@@ -137,6 +144,7 @@ static uintptr_t stay(tenure__worker *worker, uintptr_t object, uint32_t block)
         tenure__flags_set(&heap->blocks[block], TENURE__BLOCK_KEEPS);
     }
     push(worker, object | TENURE__ENTRY_OBJECT);
+    note_key(worker, object, header);
     return object;
 }
 
@@ -284,6 +292,7 @@ static uintptr_t move(tenure__worker *worker, uintptr_t object, uint32_t block)
     set_copy_bits(heap, copy, copy_granules);
     worker->copied_objects++;
     worker->copied_bytes += (size_t)copy_granules * 16;
+    note_key(worker, object, header);
     if (sort != TENURE__LEAF) scan(worker, copy, copy_header);
     return copy;
 }
@@ -297,17 +306,26 @@ static inline uintptr_t follow(tenure__worker *worker, uintptr_t object)
     case TENURE__ACTION_MOVE:
         return move(worker, object, block);
     case TENURE__ACTION_MARK:
-        if (tenure__bit_claim(tenure__bits_of(heap->mark, block), tenure__granule_of(object)))
-            scan(worker, object, tenure__header_load(object));
+        if (tenure__bit_claim(tenure__bits_of(heap->mark, block), tenure__granule_of(object))) {
+            const uint64_t header = tenure__header_load(object);
+            note_key(worker, object, header);
+            scan(worker, object, header);
+        }
         break;
     case TENURE__ACTION_MARK_LEAF:
-        tenure__bit_claim(tenure__bits_of(heap->mark, block), tenure__granule_of(object));
+        /* A leaf is not touched, but in heaps where it may be a key. */
+        if (tenure__bit_claim(tenure__bits_of(heap->mark, block), tenure__granule_of(object)) &&
+            __builtin_expect(heap->waiting.chains != 0, 0))
+            note_key(worker, object, tenure__header_load(object));
         break;
-    case TENURE__ACTION_LARGE:
-        if ((atomic_fetch_or_explicit(tenure__header_of(object), TENURE__STAYS, memory_order_relaxed) &
-                TENURE__STAYS) == 0)
-            push(worker, object | TENURE__ENTRY_OBJECT);
+    case TENURE__ACTION_LARGE: {
+        const uint64_t header =
+            atomic_fetch_or_explicit(tenure__header_of(object), TENURE__STAYS, memory_order_relaxed);
+        if (header & TENURE__STAYS) break;
+        push(worker, object | TENURE__ENTRY_OBJECT);
+        note_key(worker, object, header);
         break;
+    }
     }
     return object;
 }
@@ -494,6 +512,9 @@ static inline void scan_range(
     case TENURE__SHAPE_AMBIGUOUS:
         for (uintptr_t slot = low; slot < high; slot += 8) visit_word(worker, (uintptr_t *)slot);
         break;
+    case TENURE__SHAPE_EPHEMERON:
+        if (tenure__ephemeron_holds(worker, object)) visit_map(worker, object, plan->fixed_map, low, high);
+        break;
     }
 }
 
@@ -585,6 +606,9 @@ static void process_entry(tenure__worker *worker, uintptr_t entry)
         break;
     case TENURE__ENTRY_OBJECT:
         scan(worker, address, tenure__header_load(address));
+        break;
+    case TENURE__ENTRY_AGAIN:
+        tenure__scan_again(worker, address, tenure__header_load(address));
         break;
     default:
         tenure__process_old_entry(worker, entry);

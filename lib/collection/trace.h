@@ -23,6 +23,7 @@ enum {
     TENURE__ENTRY_CARDS = 4,      /* a block of a large object with dirty cards */
     TENURE__ENTRY_REMEMBERED = 5, /* a Gen 2 object on the Gen 2->1 list */
     TENURE__ENTRY_CARDS_OLD = 6,  /* a block with remembered cards */
+    TENURE__ENTRY_AGAIN = 7,      /* an object, older or not, that has something to follow since it was scanned */
     TENURE__ENTRY_TAG = 7
 };
 
@@ -32,6 +33,27 @@ struct tenure_visitor {
 
 /* Fills heap->action for this collection (condemned, marking). */
 void tenure__trace_prepare(tenure_heap *heap);
+
+/* Where the object is if it survives as far as is known: it was reached, or is not collected; 0: neither. */
+static inline uintptr_t tenure__survivor(const tenure_heap *heap, uintptr_t object)
+{
+    const uint32_t block = tenure__block_index(heap, object);
+    switch (heap->action[tenure__kind_of(heap, block)]) {
+    case TENURE__ACTION_MOVE: {
+        /* acquire: pairs with the release of whoever forwarded it. */
+        const uint64_t header = atomic_load_explicit(tenure__header_of(object), memory_order_acquire);
+        if ((header & TENURE__HEADER) == 0) return (uintptr_t)header;
+        return (header & TENURE__STAYS) != 0 || (int)tenure__header_generation(header) > heap->condemned ? object : 0;
+    }
+    case TENURE__ACTION_MARK:
+    case TENURE__ACTION_MARK_LEAF:
+        return tenure__bit_get(tenure__bits_of(heap->mark, block), tenure__granule_of(object)) ? object : 0;
+    case TENURE__ACTION_LARGE:
+        return (tenure__header_load(object) & TENURE__STAYS) != 0 ? object : 0;
+    default:
+        return object;
+    }
+}
 
 /* One precise reference outside the heap, now. */
 void tenure__trace_slot(tenure__worker *worker, uintptr_t *slot);

@@ -119,3 +119,13 @@ uintptr_t tenure__find_old_owner(tenure_heap *heap, uintptr_t slot)
 }
 
 void *tenure_object_at(tenure_heap *heap, const void *p) { return (void *)tenure__find_object(heap, (uintptr_t)p); }
+
+void tenure__require_object(tenure_thread *self, const void *object, const char *call)
+{
+    if (!tenure__in_arena(self->heap, (uintptr_t)object))
+        tenure__misuse(call, "the object must be one of the thread's heap");
+#ifndef NDEBUG
+    if (tenure__find_object(self->heap, (uintptr_t)object) != (uintptr_t)object)
+        tenure__misuse(call, "the object must be an object's start");
+#endif
+}

@@ -1,6 +1,7 @@
 /* Creating and destroying a heap: what fails half-way undoes itself. */
 #include "lib/heap/heap.h"
 #include "lib/collection/cycle.h"
+#include "lib/collection/ephemeron.h"
 #include "lib/heap/limits.h"
 #include "threads/report.h"
 #include <errno.h>
@@ -55,6 +56,8 @@ static tenure_status create_parts(tenure_heap *heap)
 static void free_parts(tenure_heap *heap)
 {
     tenure__events_destroy(&heap->events);
+    tenure__ephemerons_destroy(heap);
+    tenure__record_table_destroy(&heap->cells);
     free(heap->workers);
     tenure__packets_destroy(&heap->packets);
     tenure__arena_destroy(heap);
@@ -102,6 +105,8 @@ tenure_status tenure_heap_create(tenure_heap **out, const tenure_options *option
     heap->options = options;
     resolve(&heap->options);
     heap->created_ns = tenure__now_ns();
+    tenure__record_table_init(&heap->cells);
+    tenure__ephemerons_init(heap);
     status = create_parts(heap);
     if (status == TENURE_OK) status = tenure__world_init(&heap->world, heap, sizeof(tenure__allocator));
     if (status != TENURE_OK) {

@@ -8,6 +8,7 @@
 
 #include "lib/collection/event.h"
 #include "lib/heap/block.h"
+#include "lib/heap/record.h"
 #include "lib/heap/type.h"
 #include "lib/inspect/listen.h"
 #include "threads/mutator.h"
@@ -80,7 +81,8 @@ typedef struct tenure__worker {
     tenure__buffer buffers[3][TENURE__BLOCK_SORTS]; /* by generation (1 and 2) and sort */
     uint32_t remembered;                            /* packets of Gen 2->1 entries that this worker found */
     uint64_t copied_bytes, copied_objects, pinned_objects, stayed_objects, logged_objects;
-    uint64_t nospace; /* torture: every other copy finds no memory */
+    uint64_t ephemeron_looks; /* at ephemerons, in this collection */
+    uint64_t nospace;         /* torture: every other copy finds no memory */
     uintptr_t stack[TENURE__STACK_WORDS];
 } tenure__worker;
 
@@ -94,6 +96,8 @@ typedef struct tenure__allocator {
     uint32_t apart_block;    /* likewise, for ambiguous objects */
     uintptr_t apart_top, apart_end;
     uint32_t logs; /* packets of this thread's log, the one being filled first; 0: none */
+    tenure__records records[TENURE__RECORD_KINDS]; /* made since the last stop; owner, taken in stops */
+    uint32_t ephemerons;                           /* made by this thread; owner */
     uint64_t torture_count;
     _Atomic uint64_t allocated_bytes; /* chunks and large objects handed to this thread; read under RCU */
 } tenure__allocator;
@@ -238,6 +242,11 @@ struct tenure_heap {
     _Atomic bool rescan;      /* some block has RESCAN */
     _Atomic bool rescan_next; /* some block has RESCAN_NEXT */
 
+    /* weak references and ephemerons */
+    tenure__records records[TENURE__RECORD_KINDS][3]; /* by the younger of record and target; stopped */
+    tenure__record_table cells;                       /* shared weak references, by their targets' hash */
+    tenure__waiting waiting;                          /* ephemerons whose key was not reached */
+
     /* trigger and sizing */
     _Atomic uint32_t gen0_used;   /* blocks handed out since the last collection */
     _Atomic uint32_t gen0_budget; /* blocks */
@@ -267,6 +276,7 @@ struct tenure_heap {
     bool arm_all;               /* logs had overflowed: sweeping arms every survivor */
     bool some_sparse;           /* some block was found sparse: objects that stay in it end in Gen 1 */
     bool marking;               /* Gen 2 is marked */
+    uint64_t ephemeron_looks;   /* at ephemerons, in the last collection */
     uint8_t action[256];        /* what to do with a reference, by the table's byte (lib/collection/trace.h) */
     tenure__index_stack shared; /* packets of work for whoever is hungry */
     tenure__index_stack custom; /* packets with objects that only may_trace workers scan */
@@ -282,7 +292,7 @@ struct tenure_heap {
     _Atomic uint64_t collections[3];
     tenure__pause_histograms pauses[3], all_pauses;
     _Atomic uint64_t allocated_bytes; /* by threads that are gone */
-    _Atomic uint64_t copied_bytes, copied_objects, pinned_objects, stayed_objects, logged_objects;
+    _Atomic uint64_t copied_bytes, copied_objects, pinned_objects, stayed_objects, logged_objects, weak_cleared;
 
     tenure__events events;
 
@@ -412,6 +422,9 @@ uintptr_t tenure__find_object(tenure_heap *heap, uintptr_t address);
 uintptr_t tenure__find_header_neighbour(tenure_heap *heap, uintptr_t address);
 /* An older object (Gen 1, Gen 2, resident) that contains the slot; 0: none. Any time. */
 uintptr_t tenure__find_old_owner(tenure_heap *heap, uintptr_t slot);
+
+/* Misuse unless it is an object of the thread's heap (checked builds: its start). call: what was called. */
+void tenure__require_object(tenure_thread *self, const void *object, const char *call);
 
 /* --- references.c: what an object refers to --- */
 

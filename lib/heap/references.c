@@ -60,6 +60,7 @@ void tenure__each_reference(tenure_heap *heap, uintptr_t object, bool may_trace,
     case TENURE__SHAPE_LEAF:
         break;
     case TENURE__SHAPE_MAP:
+    case TENURE__SHAPE_EPHEMERON: /* both, while the key lives */
         each_of_map(&to, object, plan->fixed_map);
         break;
     case TENURE__SHAPE_REFS:

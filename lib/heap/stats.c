@@ -46,6 +46,7 @@ void tenure_stats_read(tenure_heap *heap, tenure_stats *out)
     out->copied_objects = load(&heap->copied_objects);
     out->pinned_objects = load(&heap->pinned_objects);
     out->stayed_objects = load(&heap->stayed_objects);
+    out->weak_cleared = load(&heap->weak_cleared);
     out->logged_objects = load(&heap->logged_objects);
     out->lost_events = load(&heap->events.lost);
     out->threads_attached = load(&heap->world.attached);

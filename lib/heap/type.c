@@ -1,5 +1,6 @@
 /* The type table. Writers hold tenure__types_lock; readers need nothing. */
 #include "lib/heap/type.h"
+#include "lib/heap/record.h"
 #include "threads/mutator.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -13,10 +14,17 @@ tenure__plan *tenure__plans = first_plans;
 static uint32_t capacity = FIRST_CAPACITY;
 static _Atomic uint32_t count = 1;
 
-static uint64_t bytes_header, refs_header;
+static uint64_t bytes_header, refs_header, weak_header, ephemeron_header;
 const tenure_type tenure__bytes_type = { "bytes", &bytes_header, 0, 0, 0, TENURE__FLEX, 0, 1, 0, 1, 0 };
 const tenure_type tenure__refs_type = { "references", &refs_header, 0, 0, 0, TENURE__FLEX | TENURE__FLEX_REFS, 0, 8, 0,
     8, "" };
+
+const tenure_type tenure__weak_type = { "weak reference", &weak_header, 0, 0, 0, TENURE__HIDDEN_WORDS,
+    sizeof(tenure__record), 8, 0, 0, 0 };
+static const tenure__item ephemeron_items[] = { { offsetof(tenure__pending, key), 1, 8, TENURE__REFERENCE },
+    { offsetof(tenure__pending, value), 1, 8, TENURE__REFERENCE } };
+const tenure_type tenure__ephemeron_type = { "ephemeron", &ephemeron_header, ephemeron_items, 0, 2,
+    TENURE__EPHEMERON | TENURE__HIDDEN_WORDS, sizeof(tenure__pending), 8, 0, 0, "key, value" };
 
 uint32_t tenure__type_count(void) { return atomic_load_explicit(&count, memory_order_acquire); }
 
@@ -34,7 +42,8 @@ static bool map_item(const tenure__item *item, uint64_t *map)
 static void compile(tenure__plan *plan, const tenure_type *type)
 {
     *plan = (tenure__plan) { .type = type, .flex_offset = type->flex_offset, .flex_stride = type->flex_stride };
-    plan->has_references = type->item_count != 0 || (type->flags & ~(uint32_t)TENURE__FLEX) != 0;
+    plan->has_references =
+        type->item_count != 0 || (type->flags & (TENURE__FLEX_REFS | TENURE__CUSTOM | TENURE__AMBIGUOUS)) != 0;
     bool mapped = true, elements = false;
     for (uint32_t i = 0; i < type->item_count; i++) {
         const bool element = type->items[i].kind == TENURE__ELEMENT;
@@ -45,6 +54,8 @@ static void compile(tenure__plan *plan, const tenure_type *type)
         plan->shape = TENURE__SHAPE_CUSTOM;
     else if (type->flags & TENURE__AMBIGUOUS)
         plan->shape = TENURE__SHAPE_AMBIGUOUS;
+    else if (type->flags & TENURE__EPHEMERON)
+        plan->shape = TENURE__SHAPE_EPHEMERON;
     else if (!plan->has_references)
         plan->shape = TENURE__SHAPE_LEAF;
     else if (!mapped || (elements && (type->flags & TENURE__FLEX_REFS)))
@@ -109,6 +120,8 @@ __attribute__((constructor(101))) static void register_own_types(void)
 {
     tenure__type_register(&tenure__bytes_type);
     tenure__type_register(&tenure__refs_type);
+    tenure__type_register(&tenure__weak_type);
+    tenure__type_register(&tenure__ephemeron_type);
 }
 
 /* --- types learnt at run time --- */

@@ -15,8 +15,15 @@ typedef enum tenure__shape {
     TENURE__SHAPE_ELEMENTS, /* fixed_map, then element_map in every element */
     TENURE__SHAPE_ITEMS,    /* anything else: the descriptor's items */
     TENURE__SHAPE_CUSTOM,
-    TENURE__SHAPE_AMBIGUOUS
+    TENURE__SHAPE_AMBIGUOUS,
+    TENURE__SHAPE_EPHEMERON /* fixed_map, once its key is reached */
 } tenure__shape;
+
+/* Flags of descriptors, beside those of tenure/type.h: the library's own types. */
+enum {
+    TENURE__EPHEMERON = 16,
+    TENURE__HIDDEN_WORDS = 32 /* some words are the collector's: no program copies them */
+};
 
 typedef struct tenure__plan {
     const tenure_type *type;
@@ -42,6 +49,7 @@ uint32_t tenure__type_count(void);
 const tenure_type *tenure__array_type(const tenure_type *element);
 
 extern const tenure_type tenure__bytes_type, tenure__refs_type;
+extern const tenure_type tenure__weak_type, tenure__ephemeron_type; /* lib/heap/record.h */
 
 /* Of who registers a type. */
 extern pthread_mutex_t tenure__types_lock;

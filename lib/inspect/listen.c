@@ -47,8 +47,8 @@ static void tell(const struct tenure__listener *listener, const tenure_collectio
         const char *name;
         uint64_t ns;
     } phases[] = { { "reach", collection->reach_ns }, { "pin", collection->pin_ns }, { "roots", collection->roots_ns },
-        { collection->generation == 2 ? "mark" : "copy", collection->trace_ns }, { "finish", collection->finish_ns },
-        { "resume", collection->resume_ns } };
+        { collection->generation == 2 ? "mark" : "copy", collection->trace_ns }, { "weak", collection->weak_ns },
+        { "finish", collection->finish_ns }, { "resume", collection->resume_ns } };
     tenure_event event = { TENURE_EVENT_BEGIN, "begin", collection->at_ns, 0, collection };
     listener->fn(&event, listener->arg);
     event.kind = TENURE_EVENT_PHASE;

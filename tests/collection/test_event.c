@@ -179,7 +179,7 @@ Test(event, young)
     event_text(&young);
     cr_expect(eq(str, text,
         "tenure: gc 12 young budget at=1.234s gen0 8.0M->0 gen1 1.2M->1.9M gen2 256M->256M heap 265M->258M pause=61us "
-        "reach=2.0us pin=8.0us roots=3.0us copy=40us finish=6.0us resume=2.0us cpu=59us lead=mutator workers=1 "
+        "reach=2.0us pin=8.0us roots=3.0us copy=40us weak=0 finish=6.0us resume=2.0us cpu=59us lead=mutator workers=1 "
         "copied=768K/12345 pinned=7 stayed=1 logged=42 stopped=1 last=worker-1(4242)\n"));
 }
 

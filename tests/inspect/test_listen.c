@@ -13,15 +13,15 @@ typedef struct record {
 
 static void check_kind(record *seen, const tenure_event *event)
 {
-    static const char *const names[] = { "begin", "reach", "pin", "roots", "copy", "finish", "resume", "end" };
-    const char *name = names[seen->kinds % 8];
+    static const char *const names[] = { "begin", "reach", "pin", "roots", "copy", "weak", "finish", "resume", "end" };
+    const char *name = names[seen->kinds % 9];
     if (event->collection->generation == 2 && strcmp(name, "copy") == 0) name = "mark";
     seen->faulty |= strcmp(event->name, name) != 0;
     const tenure_event_kind kind = seen->kinds == 0   ? TENURE_EVENT_BEGIN
-                                   : seen->kinds == 7 ? TENURE_EVENT_END
+                                   : seen->kinds == 8 ? TENURE_EVENT_END
                                                       : TENURE_EVENT_PHASE;
     seen->faulty |= event->kind != kind;
-    seen->kinds = (seen->kinds + 1) % 8;
+    seen->kinds = (seen->kinds + 1) % 9;
 }
 
 static void hear(const tenure_event *event, void *arg)

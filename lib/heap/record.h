@@ -1,0 +1,80 @@
+/* What the collector knows beside the graph of references: records, which are heap objects with words of its own in
+ * them, and the tables that lead to them. */
+#ifndef TENURE_LIB_HEAP_RECORD_H
+#define TENURE_LIB_HEAP_RECORD_H
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <tenure/weak.h>
+
+/* --- records: each is in one list, but for those whose target is gone --- */
+
+typedef struct tenure__record {
+    uintptr_t target; /* no reference to the tracer; written in stops */
+    uintptr_t next;   /* in the list; likewise, and before by the thread that made it */
+    uint64_t hash;    /* the target's identity hash, if the record is in a table; 0: it is not */
+} tenure__record;
+static_assert(offsetof(tenure__record, target) == offsetof(tenure_weak, target), "tenure_weak_get reads it");
+
+enum { TENURE__CELLS, TENURE__RECORD_KINDS };
+
+typedef struct tenure__records {
+    uintptr_t head, tail;
+} tenure__records;
+
+static inline tenure__record *tenure__record_at(uintptr_t address) { return (tenure__record *)address; }
+
+/* --- tables from an object to its record (record_table.c) --- */
+
+/* Open addressing, keyed by identity hash, which does not change when the target moves: so a stop need not move
+ * entries, and cannot run out of room. Each shard grows by itself, under its lock. */
+enum { TENURE__RECORD_SHARDS = 64 };
+typedef struct tenure__record_shard {
+    pthread_mutex_t lock; /* running mutators, for short, never across a safepoint: so nobody holds it in a stop */
+    struct tenure__record_entry {
+        uint64_t hash;
+        uintptr_t record; /* 0: free */
+    } * entries;
+    uint32_t capacity, count; /* capacity: a power of two, or 0 */
+} tenure__record_shard;
+typedef struct tenure__record_table {
+    tenure__record_shard shards[TENURE__RECORD_SHARDS];
+} tenure__record_table;
+
+void tenure__record_table_init(tenure__record_table *table);
+void tenure__record_table_destroy(tenure__record_table *table);
+tenure__record_shard *tenure__record_shard_of(tenure__record_table *table, uint64_t hash);
+tenure__record_shard *tenure__record_shard_lock(tenure__record_table *table, uint64_t hash);
+void tenure__record_shard_unlock(tenure__record_shard *shard);
+/* The record of that target; 0: none. Locked, or stopped. */
+uintptr_t tenure__record_find(tenure__record_shard *shard, uint64_t hash, uintptr_t target);
+/* False: no memory. Locked. */
+bool tenure__record_add(tenure__record_shard *shard, uint64_t hash, uintptr_t record);
+/* Stopped: the record has moved; its target or it is gone (now: 0). */
+void tenure__record_moved(tenure__record_table *table, uint64_t hash, uintptr_t record, uintptr_t now);
+
+/* --- ephemerons (lib/collection/ephemeron.c) --- */
+
+typedef struct tenure__pending {
+    uintptr_t key, value;
+    _Atomic uintptr_t
+        link; /* 0 outside stops. In stops: while the key is not reached, the next one that waits, plus 1 */
+} tenure__pending;
+static_assert(offsetof(tenure__pending, key) == offsetof(tenure_ephemeron, key) &&
+                  offsetof(tenure__pending, value) == offsetof(tenure_ephemeron, value),
+    "tenure_ephemeron_key and _value read them");
+
+/* The ephemerons that wait for their keys, in chains by the keys' addresses; empty outside stops. */
+typedef struct tenure__waiting {
+    _Atomic uintptr_t *chains; /* 0: there never was an ephemeron */
+    _Atomic uint64_t *touched; /* a bit for every 64 chains: some of them were used in this collection */
+    unsigned log2;             /* of the number of chains */
+    _Atomic uint64_t count;    /* ephemerons that there may be: alive at the last full collection, or made since */
+    pthread_mutex_t lock;      /* for growing: running mutators, as above */
+} tenure__waiting;
+
+#endif
