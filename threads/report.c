@@ -5,64 +5,13 @@
 #include "lib/collection/format.h"
 #include <string.h>
 
-/* --- what the registry knows --- */
-
-static void view_read(tenure__mutator *mutator, tenure__view *view)
-{
-    view->tid = mutator->tid;
-    view->state = atomic_load_explicit(&mutator->state, memory_order_relaxed);
-    view->polled_ns = atomic_load_explicit(&mutator->polled_ns, memory_order_relaxed);
-    /* Not by a load: its owner may be writing it. */
-    if (!tenure__peek(view->name, (uintptr_t)mutator->name, sizeof view->name)) view->name[0] = '\0';
-    view->name[sizeof view->name - 1] = '\0';
-}
-
-/* Every mutator of the heap until fn returns true. */
-typedef bool view_fn(tenure__mutator *mutator, void *arg);
-static void each_mutator(tenure__world *world, view_fn *fn, void *arg)
-{
-    const enum tenure__rcu_section section = tenure__rcu_section_begin();
-    tenure__mutator *mutator;
-    cds_list_for_each_entry_rcu(mutator, &world->every, every_link)
-    {
-        tenure__tsan_acquire(mutator);
-        const bool enough = fn(mutator, arg);
-        tenure__tsan_release(mutator);
-        if (enough) break;
-    }
-    tenure__rcu_section_end(section);
-}
-
-struct late {
-    tenure__view *views;
-    unsigned count;
-};
-
-/* The stop waits for those that it claimed while they ran and that still do. */
-static bool collect_late(tenure__mutator *mutator, void *arg)
-{
-    struct late *late = arg;
-    const uint32_t state = atomic_load_explicit(&mutator->state, memory_order_relaxed);
-    if ((state & TENURE__STOP) == 0 || (state & TENURE__MODE) != TENURE__RUNNING) return false;
-    if (late->count < TENURE__STRAGGLERS_MAX) view_read(mutator, &late->views[late->count]);
-    late->count++;
-    return false;
-}
-
-static bool view_if_it_is(tenure__mutator *mutator, void *arg)
-{
-    tenure__view *view = arg;
-    if (mutator->tid != view->tid) return false;
-    view_read(mutator, view);
-    return true;
-}
-
 /* --- whom a late thread waits for --- */
 
 struct chain {
     pid_t tids[TENURE__CHAIN_MAX]; /* from the late thread on */
     unsigned count;
     bool deadlock;
+    bool timed;        /* some of them give up after some time */
     bool parked;       /* it ends with a thread that waits for this stop to end */
     tenure__view last; /* which is that one */
 };
@@ -86,13 +35,12 @@ static bool describe_owner(tenure__reporter *reporter, tenure__wait *wait, struc
 {
     tenure__text *text = &reporter->text;
     tenure__view view = { .tid = wait->owner };
+    const bool joined = wait->kind == TENURE_STRAGGLER_JOIN;
+    const bool attached = tenure__view_find(reporter->world, &view);
     tenure__wait_read(view.tid, wait);
-    memcpy(view.name, wait->name, sizeof wait->name);
-    view.state = TENURE__MODE + 1;
-    each_mutator(reporter->world, view_if_it_is, &view);
-    const bool attached = view.state != TENURE__MODE + 1;
+    if (!attached) memcpy(view.name, wait->name, sizeof wait->name);
     chain->last = view;
-    tenure__text_add(text, "    owned by \"%s\" (tid %d), ", view.name, view.tid);
+    tenure__text_add(text, "    %s \"%s\" (tid %d), ", joined ? "that is" : "owned by", view.name, view.tid);
     if (chain_contains(chain, view.tid)) {
         tenure__text_add(text, "who is in this chain already\n");
         chain->deadlock = true;
@@ -110,14 +58,20 @@ static bool describe_owner(tenure__reporter *reporter, tenure__wait *wait, struc
                                                          : "in a blocking region");
     tenure__wait_describe(wait, text);
     tenure__text_add(text, "\n");
+    if (attached) {
+        tenure__locks locks;
+        tenure__locks_read(&view, &locks);
+        tenure__locks_describe(&reporter->code, &locks, text);
+        if (wait->owner == 0 && locks.awaited != 0) wait->owner = tenure__holder_find(reporter->world, locks.awaited);
+    }
     return wait->owner != 0 && chain->count < TENURE__CHAIN_MAX;
 }
 
 static void follow_owners(tenure__reporter *reporter, pid_t tid, const tenure__wait *first, struct chain *chain)
 {
     tenure__wait wait = *first;
-    *chain = (struct chain) { .tids = { tid }, .count = 1 };
-    while (wait.owner != 0 && describe_owner(reporter, &wait, chain)) {}
+    *chain = (struct chain) { .tids = { tid }, .count = 1, .timed = wait.timed };
+    while (wait.owner != 0 && describe_owner(reporter, &wait, chain)) chain->timed |= wait.timed;
 }
 
 /* --- where a late thread is --- */
@@ -251,16 +205,20 @@ static void advise(tenure__text *text, const tenure__wait *wait, const char *cal
     tenure__text_add(text, is_interposed(wait, call) ? ", or link tenure_interpose\n" : "\n");
 }
 
-static void judge(tenure__text *text, const tenure__view *view, const struct chain *chain, const char *call)
+static void judge(
+    tenure__text *text, const tenure__view *view, const struct chain *chain, const tenure__wait *wait, const char *call)
 {
     if (!chain->deadlock) return;
-    tenure__text_add(text, "    DEADLOCK: \"%s\" waits in %s outside a blocking region for ", view->name,
-        call[0] != '\0' ? call : "a call");
-    if (chain->parked)
-        tenure__text_add(text, "%s that \"%s\", parked for this very stop, owns\n",
-            chain->count > 2 ? "others, and they for a lock" : "a lock", chain->last.name);
-    else
+    tenure__text_add(text, "    DEADLOCK%s: \"%s\" waits in %s outside a blocking region for ",
+        chain->timed ? " until a timeout" : "", view->name, call[0] != '\0' ? call : "a call");
+    if (!chain->parked)
         tenure__text_add(text, "threads that wait for each other\n");
+    else if (chain->count > 2)
+        tenure__text_add(text, "others, and they for \"%s\", parked for this very stop\n", chain->last.name);
+    else if (wait->kind == TENURE_STRAGGLER_JOIN)
+        tenure__text_add(text, "the end of \"%s\", parked for this very stop\n", chain->last.name);
+    else
+        tenure__text_add(text, "a lock that \"%s\", parked for this very stop, owns\n", chain->last.name);
 }
 
 /* --- the report --- */
@@ -270,6 +228,7 @@ static void describe(tenure__reporter *reporter, const tenure__view *view, uint6
     tenure__text *text = &reporter->text;
     tenure__wait wait;
     tenure__stack stack;
+    tenure__locks locks;
     tenure__symbol symbols[TENURE__FRAMES_MAX];
     struct place place;
     struct chain chain;
@@ -293,8 +252,10 @@ static void describe(tenure__reporter *reporter, const tenure__view *view, uint6
         tenure__symbol_print(&place.from, text);
     }
     tenure__text_add(text, "\n");
+    tenure__locks_read(view, &locks);
+    tenure__locks_describe(&reporter->code, &locks, text);
     follow_owners(reporter, view->tid, &wait, &chain);
-    judge(text, view, &chain, call);
+    judge(text, view, &chain, &wait, call);
     advise(text, &wait, call);
     print_stack(text, &stack, symbols);
     *out = (tenure_straggler) { .name = view->name,
@@ -318,19 +279,18 @@ static tenure_straggler_report begin(tenure__reporter *reporter, uint64_t waited
 
 tenure_straggler_report tenure__report_late(tenure__reporter *reporter, uint64_t since_ns)
 {
-    struct late late = { reporter->late, 0 };
-    each_mutator(reporter->world, collect_late, &late);
+    const unsigned late = tenure__views_late(reporter->world, reporter->late);
     tenure_straggler_report report = begin(reporter, tenure__now_ns() - since_ns);
-    report.late = late.count;
-    report.count = late.count < TENURE__STRAGGLERS_MAX ? late.count : TENURE__STRAGGLERS_MAX;
+    report.late = late;
+    report.count = late < TENURE__STRAGGLERS_MAX ? late : TENURE__STRAGGLERS_MAX;
     tenure__text_add(&reporter->text,
         "tenure: a stop is not reached after %s (stop_deadline=%s): it waits for %u of %llu threads\n",
-        tenure__format_duration(report.waited_ns).text, tenure__format_duration(report.deadline_ns).text, late.count,
+        tenure__format_duration(report.waited_ns).text, tenure__format_duration(report.deadline_ns).text, late,
         (unsigned long long)atomic_load_explicit(&reporter->world->attached, memory_order_relaxed));
     tenure__code_read(&reporter->code);
     for (unsigned i = 0; i < report.count; i++)
         describe(reporter, &reporter->late[i], report.waited_ns, &reporter->stragglers[i]);
-    if (report.count < late.count) tenure__text_add(&reporter->text, "  and %u more\n", late.count - report.count);
+    if (report.count < late) tenure__text_add(&reporter->text, "  and %u more\n", late - report.count);
     return report;
 }
 

@@ -30,6 +30,7 @@ typedef struct tenure__wait {
     uint64_t arguments[6];
     uintptr_t stack_pointer, pc; /* 0: it runs */
     pid_t owner;                 /* of what it waits for; 0: none, or unknown */
+    bool timed;                  /* it gives up after some time */
 } tenure__wait;
 
 void tenure__wait_read(pid_t tid, tenure__wait *wait);
@@ -89,9 +90,9 @@ void tenure__stack_ask(pid_t tid, tenure__stack *stack);
 /* Chooses the signal and installs the handler, once in a process. Where a heap is created. */
 void tenure__stack_ask_prepare(void);
 
-/* --- report.c: the text --- */
+/* --- report_registry.c: what the registry and the locks know of a thread --- */
 
-enum { TENURE__STRAGGLERS_MAX = 8, TENURE__CHAIN_MAX = 8, TENURE__REPORT_BYTES = 32 * 1024 };
+enum { TENURE__STRAGGLERS_MAX = 8, TENURE__LOCKS_SHOWN = 8 };
 
 /* What the registry knows of a thread, copied. */
 typedef struct tenure__view {
@@ -99,7 +100,33 @@ typedef struct tenure__view {
     uint32_t state;
     uint64_t polled_ns;
     char name[TENURE__NAME_BYTES];
+    const tenure__os_thread *os; /* for tenure__peek: the thread may be gone */
 } tenure__view;
+
+/* Copies of those whom the stop waits for, as many as there is room for; returns how many there are. */
+unsigned tenure__views_late(tenure__world *world, tenure__view views[TENURE__STRAGGLERS_MAX]);
+/* Fills the view of the mutator whose tid is in it; false: it is none of this world's. */
+bool tenure__view_find(tenure__world *world, tenure__view *view);
+
+/* Locks of tenure/lock.h; addresses of tenure__lock. */
+typedef struct tenure__locks {
+    uintptr_t awaited, awaited_site; /* 0: it waits for none */
+    uint64_t awaited_ns;             /* for so long */
+    unsigned held_count;             /* of them, the latest are shown */
+    struct tenure__lock_held {
+        uintptr_t lock, site;
+    } held[TENURE__LOCKS_SHOWN];
+} tenure__locks;
+
+void tenure__locks_read(const tenure__view *view, tenure__locks *locks);
+/* Lines of what it waits for and holds, with the places. */
+void tenure__locks_describe(const tenure__code *code, const tenure__locks *locks, tenure__text *text);
+/* The tid of a thread of this world that holds the lock, 0: none does. */
+pid_t tenure__holder_find(tenure__world *world, uintptr_t lock);
+
+/* --- report.c: the text --- */
+
+enum { TENURE__CHAIN_MAX = 8, TENURE__REPORT_BYTES = 32 * 1024 };
 
 typedef struct tenure__reporter {
     tenure__world *world;

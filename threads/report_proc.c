@@ -104,6 +104,7 @@ static void read_futex(tenure__wait *wait)
     const uint32_t expected = (uint32_t)wait->arguments[2];
     const bool inherits = operation == FUTEX_LOCK_PI || operation == FUTEX_LOCK_PI2;
     wait->kind = TENURE_STRAGGLER_FUTEX;
+    wait->timed = wait->arguments[3] != 0;
     pid_t owner = 0;
     if (inherits || (expected & FUTEX_WAITERS) != 0)
         owner = (pid_t)((inherits ? peek_word(address) : expected) & FUTEX_TID_MASK);

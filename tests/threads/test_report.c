@@ -249,7 +249,7 @@ Test(report, a_thread_that_waits_for_a_mutex_whose_owner_is_parked)
     EXPECT_SAYS(&captured[0], "owned by \"owner\"");
     EXPECT_SAYS(&captured[0], "parked for this stop");
     /* glibc's timedlock jumps into a function without a name: the call is not named. */
-    EXPECT_SAYS(&captured[0], "DEADLOCK: \"stuck\" waits in ");
+    EXPECT_SAYS(&captured[0], "DEADLOCK until a timeout: \"stuck\" waits in ");
     EXPECT_SAYS(&captured[0], "outside a blocking region for a lock that \"owner\", parked for this very stop, owns");
     EXPECT_SAYS(&captured[0], "called from lock_until_released+");
     EXPECT_SAYS(&captured[0], "fix: TENURE_BLOCKING_CALL(self, ");
@@ -298,7 +298,145 @@ Test(report, a_chain_of_owners_through_a_thread_that_is_not_attached)
     cr_expect(expect_one("\"stuck\"", TENURE_STRAGGLER_MUTEX)->deadlock);
     EXPECT_SAYS(&captured[0], "not attached: waits for the lock");
     EXPECT_SAYS(&captured[0], "parked for this stop");
-    EXPECT_SAYS(&captured[0], "for others, and they for a lock that \"owner\", parked for this very stop, owns");
+    EXPECT_SAYS(&captured[0], "for others, and they for \"owner\", parked for this very stop\n");
+}
+
+/* The owner stands in a blocking region and waits for a lock of ours, whose holder is parked: the note of who holds it
+ * leads on. */
+static tenure_mutex noted = TENURE_MUTEX_INIT("noted");
+
+static void *hold_noted_and_park(void *unused)
+{
+    tenure_thread *self = attach_as("holder");
+    tenure_mutex_lock(self, &noted);
+    atomic_fetch_add(&up, 1);
+    await_polling(self, &go, 1);
+    tenure_mutex_unlock(self, &noted);
+    tenure_detach(self);
+    return unused;
+}
+
+static void *own_and_want_noted(void *unused)
+{
+    tenure_thread *self = attach_as("owner");
+    REQUIRE(pthread_mutex_lock(&mutex) == 0);
+    atomic_fetch_add(&up, 1);
+    tenure_mutex_lock(self, &noted);
+    tenure_mutex_unlock(self, &noted);
+    REQUIRE(pthread_mutex_unlock(&mutex) == 0);
+    tenure_detach(self);
+    return unused;
+}
+
+Test(report, a_chain_through_a_lock_of_tenure)
+{
+    pthread_t holder = start_thread(hold_noted_and_park, NULL);
+    await(&up, 1);
+    pthread_t owner = start_thread(own_and_want_noted, NULL);
+    await(&up, 2);
+    tenure_thread *self = attach_as("stuck");
+    pthread_t requester = start_thread(collect_when_asked, NULL);
+    while (__atomic_load_n(&noted.lock.waiters, __ATOMIC_RELAXED) == 0) tenure_poll(self);
+    resolve = release_by_flag;
+    atomic_store(&request, 1);
+    lock_until_released(&mutex);
+    tenure_detach(self);
+    join_thread(holder);
+    join_thread(owner);
+    join_thread(requester);
+    await(&reached_reports, 1);
+    cr_expect(expect_one("\"stuck\"", TENURE_STRAGGLER_MUTEX)->deadlock);
+    EXPECT_SAYS(&captured[0], "owned by \"owner\"");
+    EXPECT_SAYS(&captured[0], "in a blocking region: waits for the lock");
+    EXPECT_SAYS(&captured[0], "    wants lock \"noted\" (0x");
+    EXPECT_SAYS(&captured[0], ", 1 waiting) in own_and_want_noted+");
+    EXPECT_SAYS(&captured[0], "owned by \"holder\"");
+    EXPECT_SAYS(&captured[0], "for others, and they for \"holder\", parked for this very stop\n");
+}
+
+static void *spin_with_noted(void *unused)
+{
+    tenure_thread *self = attach_as("spinner");
+    tenure_mutex_lock(self, &noted);
+    atomic_fetch_add(&up, 1);
+    spin_without_polls();
+    tenure_mutex_unlock(self, &noted);
+    tenure_detach(self);
+    return unused;
+}
+
+Test(report, locks_that_a_late_thread_holds)
+{
+    stop_late_for(spin_with_noted, release_by_flag);
+    expect_one("\"spinner\"", TENURE_STRAGGLER_RUNS);
+    EXPECT_SAYS(&captured[0], "    holds lock \"noted\" (0x");
+    EXPECT_SAYS(&captured[0], ", 0 waiting) in spin_with_noted+");
+}
+
+static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
+
+static void *write_and_park(void *unused)
+{
+    tenure_thread *self = attach_as("writer");
+    REQUIRE(pthread_rwlock_wrlock(&rwlock) == 0);
+    atomic_fetch_add(&up, 1);
+    await_polling(self, &go, 1);
+    REQUIRE(pthread_rwlock_unlock(&rwlock) == 0);
+    tenure_detach(self);
+    return unused;
+}
+
+Test(report, a_thread_that_waits_for_an_rwlock_whose_writer_is_parked)
+{
+    pthread_t writer = start_thread(write_and_park, NULL);
+    await(&up, 1);
+    tenure_thread *self = attach_as("stuck");
+    pthread_t requester = start_thread(collect_when_asked, NULL);
+    resolve = release_by_flag;
+    atomic_store(&request, 1);
+    struct timespec until;
+    do {
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += 1;
+    } while (pthread_rwlock_timedrdlock(&rwlock, &until) != 0 && !atomic_load(&go));
+    tenure_detach(self);
+    join_thread(writer);
+    join_thread(requester);
+    await(&reached_reports, 1);
+    cr_expect(expect_one("\"stuck\"", TENURE_STRAGGLER_MUTEX)->deadlock);
+    EXPECT_SAYS(&captured[0], "owned by \"writer\"");
+}
+
+/* pthread_join of a thread that is parked. */
+static void *park_until_joined(void *unused)
+{
+    tenure_thread *self = attach_as("joined");
+    atomic_fetch_add(&up, 1);
+    await_polling(self, &go, 1);
+    tenure_detach(self);
+    return unused;
+}
+
+Test(report, a_thread_that_joins_a_parked_one)
+{
+    pthread_t parked = start_thread(park_until_joined, NULL);
+    await(&up, 1);
+    tenure_thread *self = attach_as("stuck");
+    pthread_t requester = start_thread(collect_when_asked, NULL);
+    resolve = release_by_flag;
+    atomic_store(&request, 1);
+    struct timespec until;
+    do {
+        tenure_poll(self); /* after the stop was given up on: it ends, and so does the thread */
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += 1;
+    } while (pthread_timedjoin_np(parked, NULL, &until) != 0);
+    tenure_detach(self);
+    join_thread(requester);
+    await(&reached_reports, 1);
+    cr_expect(expect_one("\"stuck\"", TENURE_STRAGGLER_JOIN)->deadlock);
+    EXPECT_SAYS(&captured[0], "for the end of \"joined\", parked for this very stop\n");
+    EXPECT_SAYS(&captured[0], "fix: tenure_join");
 }
 
 #if !defined(__SANITIZE_THREAD__)
