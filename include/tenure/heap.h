@@ -127,6 +127,7 @@ TENURE_API void tenure_thresholds_set(tenure_heap *heap, const tenure_thresholds
  * collects all the same rather than fail. */
 TENURE_API void tenure_disable(tenure_heap *heap);
 TENURE_API void tenure_enable(tenure_heap *heap);
+TENURE_API bool tenure_enabled(tenure_heap *heap);
 
 /* As Python's gc.freeze: all that lives now leaves the collected set (after a full collection) until tenure_unfreeze.
  * Attached callers only; may block, may collect. */

@@ -11,7 +11,20 @@
  * within that stop.
  *
  * Objects that are dead and not collected yet are seen too: a dead one in Gen 1 until a Gen 0+1 collection, in Gen 2
- * until a full one. Who wants the living only calls tenure_collect(self, TENURE_GEN2) before. */
+ * until a full one. Who wants the living only calls tenure_collect(self, TENURE_GEN2) before.
+ *
+ *  Python's gc                         here
+ *  collect(generation)                 tenure_collect
+ *  enable, disable, isenabled          tenure_enable and tenure_disable (counted), tenure_enabled
+ *  set_threshold, get_threshold        tenure_thresholds_set, tenure_thresholds_get
+ *  get_count                           tenure_stats: gen0_bytes of gen0_budget_bytes, collections
+ *  get_stats                           tenure_stats
+ *  get_objects(generation)             tenure_each_object
+ *  get_referents, get_referrers        tenure_referents, tenure_referrers; tenure_path says why an object is alive
+ *  is_tracked                          every object is; of a type without references (tenure_type_of) nothing is read
+ *  freeze, unfreeze, get_freeze_count  tenure_freeze, tenure_unfreeze; tenure_stats: frozen_bytes
+ *  callbacks                           tenure_listen
+ *  DEBUG_STATS                         option log=gc */
 #ifndef TENURE_INSPECT_H
 #define TENURE_INSPECT_H
 

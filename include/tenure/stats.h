@@ -30,6 +30,7 @@ typedef struct tenure_stats {
     uint64_t gen0_budget_bytes;
     uint64_t gen1_bytes, gen2_bytes; /* blocks in use */
     uint64_t large_bytes;            /* part of the above in large objects */
+    uint64_t frozen_bytes;           /* part of Gen 2 that tenure_freeze took out of the collected set */
     uint64_t live_bytes;             /* blocks of Gen 2 after the last full collection */
     uint64_t heap_bytes;             /* blocks in use, all generations */
     uint64_t committed_bytes;        /* memory taken from the system and not given back */

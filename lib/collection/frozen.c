@@ -27,7 +27,7 @@ static void trace_block(tenure__worker *worker, uint32_t block)
 void tenure__frozen_trace(tenure__worker *worker)
 {
     tenure_heap *heap = worker->heap;
-    if (!heap->frozen || !heap->marking) return;
+    if (!heap->marking || atomic_load_explicit(&heap->frozen_blocks, memory_order_relaxed) == 0) return;
     const uint32_t frontier = atomic_load_explicit(&heap->frontier, memory_order_relaxed);
     const uint32_t end = atomic_load_explicit(&heap->large_frontier, memory_order_relaxed);
     for (uint32_t block = 0; block < frontier; block++)
@@ -45,13 +45,15 @@ static void set_frozen(tenure_heap *heap, bool frozen)
     const uint32_t ends[2] = { atomic_load_explicit(&heap->frontier, memory_order_relaxed),
         atomic_load_explicit(&heap->large_frontier, memory_order_relaxed) };
     const uint32_t starts[2] = { 0, heap->large_start };
+    uint64_t blocks = 0;
     for (unsigned part = 0; part < 2; part++)
         for (uint32_t block = starts[part]; block < ends[part]; block++) {
             const uint8_t kind = tenure__kind_of(heap, block);
             if ((kind & TENURE__KIND_GENERATION) == 0 || tenure__kind_generation(kind) != 2) continue;
+            blocks++;
             tenure__set_kind(heap, block, (uint8_t)(frozen ? kind | TENURE__KIND_FROZEN : kind & ~TENURE__KIND_FROZEN));
         }
-    heap->frozen = frozen;
+    atomic_store_explicit(&heap->frozen_blocks, frozen ? blocks : 0, memory_order_relaxed);
 }
 
 static void close_gen2(tenure_heap *heap)

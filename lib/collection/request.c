@@ -160,6 +160,8 @@ tenure_status tenure_collect(tenure_thread *self, tenure_generation generation)
     return TENURE_OK;
 }
 
+bool tenure_enabled(tenure_heap *heap) { return atomic_load_explicit(&heap->disabled, memory_order_relaxed) == 0; }
+
 void tenure_disable(tenure_heap *heap) { atomic_fetch_add_explicit(&heap->disabled, 1, memory_order_relaxed); }
 
 void tenure_enable(tenure_heap *heap)

@@ -35,6 +35,7 @@ static const figure figures[] = {
     GAUGE(gen1_bytes, BYTES, "Blocks in use by Gen 1"),
     GAUGE(gen2_bytes, BYTES, "Blocks in use by Gen 2"),
     GAUGE(large_bytes, BYTES, "Part of the generations in large objects"),
+    GAUGE(frozen_bytes, BYTES, "Part of Gen 2 that left the collected set"),
     GAUGE(live_bytes, BYTES, "Gen 2 after the last full collection"),
     GAUGE(committed_bytes, BYTES, "Memory taken from the system and not given back"),
     GAUGE(max_heap_bytes, BYTES, "Limit of the heap"),

@@ -262,7 +262,7 @@ struct tenure_heap {
     int64_t external_at_full;       /* stopped */
     _Atomic uint64_t external_rest; /* bytes that do not yet fill a block */
     tenure__order order;            /* the standing order; stopped */
-    bool frozen;                    /* some blocks left the collected set; stopped */
+    _Atomic uint64_t frozen_blocks; /* that left the collected set; stopped, read at any time */
     _Atomic bool ambiguous_used;    /* some ambiguous object was allocated */
     tenure_thresholds thresholds;   /* stop lock */
 

@@ -35,6 +35,7 @@ void tenure_stats_read(tenure_heap *heap, tenure_stats *out)
     out->gen0_budget_bytes = (uint64_t)atomic_load_explicit(&heap->gen0_budget, memory_order_relaxed)
                              << TENURE__BLOCK_SHIFT;
     out->large_bytes = load(&heap->large_blocks) << TENURE__BLOCK_SHIFT;
+    out->frozen_bytes = load(&heap->frozen_blocks) << TENURE__BLOCK_SHIFT;
     out->live_bytes = load(&heap->live_bytes);
     out->heap_bytes = load(&heap->used_blocks) << TENURE__BLOCK_SHIFT;
     out->committed_bytes = load(&heap->resident_blocks) << TENURE__BLOCK_SHIFT;

@@ -1,6 +1,8 @@
 /* tenure_freeze: what lives then is neither moved nor collected nor written to, and still refers to what is young. */
 #include "tests/support.h"
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 typedef struct node {
     struct node *next, *other;
@@ -61,12 +63,15 @@ Test(freeze, nothing_moves)
 Test(freeze, nothing_dies_until_unfreeze)
 {
     make_list(20000);
+    cr_expect(eq(u64, stats_of(heap).frozen_bytes, 0));
     cr_assert(eq(int, tenure_freeze(self), TENURE_OK));
     const uint64_t held = stats_of(heap).gen2_bytes;
+    cr_expect(eq(u64, stats_of(heap).frozen_bytes, held));
     root = NULL;
     collect(self, TENURE_GEN2);
     cr_expect(ge(u64, stats_of(heap).gen2_bytes, held));
     cr_assert(eq(int, tenure_unfreeze(self), TENURE_OK));
+    cr_expect(eq(u64, stats_of(heap).frozen_bytes, 0));
     collect(self, TENURE_GEN2);
     cr_expect(lt(u64, stats_of(heap).gen2_bytes, held / 10));
 }
@@ -137,6 +142,73 @@ Test(freeze, full_collections_do_not_write_to_frozen_blocks)
             mprotect((void *)tenure__block_start(heap, block), TENURE__BLOCK_BYTES, PROT_READ | PROT_WRITE);
 }
 
+/* --- shared pages --- */
+
+/* KiB of the arena that the process shares with others (another maps the same page) and that it has for itself. */
+struct sharing {
+    unsigned long shared, own;
+};
+
+static struct sharing sharing_of(pid_t process)
+{
+    char name[64], line[512];
+    snprintf(name, sizeof name, "/proc/%d/smaps", (int)process);
+    FILE *file = fopen(name, "re");
+    cr_assert(file != NULL);
+    struct sharing sharing = { 0, 0 };
+    bool inside = false;
+    while (fgets(line, sizeof line, file) != NULL) {
+        unsigned long low, high, size;
+        if (sscanf(line, "%lx-%lx ", &low, &high) == 2)
+            inside = low >= heap->base && high <= heap->base + heap->arena_bytes;
+        else if (inside &&
+                 (sscanf(line, "Shared_Clean: %lu", &size) == 1 || sscanf(line, "Shared_Dirty: %lu", &size) == 1))
+            sharing.shared += size;
+        else if (inside &&
+                 (sscanf(line, "Private_Clean: %lu", &size) == 1 || sscanf(line, "Private_Dirty: %lu", &size) == 1))
+            sharing.own += size;
+    }
+    fclose(file);
+    return sharing;
+}
+
+/* Forks a child that only waits, collects in the parent, and looks at what the child still shares. */
+static struct sharing sharing_after_collections(void)
+{
+    int pipes[2];
+    cr_assert(eq(int, pipe(pipes), 0));
+    const pid_t child = fork();
+    if (child == 0) {
+        char byte;
+        close(pipes[1]);
+        _exit(read(pipes[0], &byte, 1) != 0);
+    }
+    cr_assert(child > 0);
+    for (unsigned i = 0; i < 6; i++) {
+        for (unsigned j = 0; j < 1000; j++) tenure_new_bytes(self, 100);
+        collect(self, (tenure_generation)(i % 3));
+    }
+    const struct sharing sharing = sharing_of(child);
+    close(pipes[0]);
+    close(pipes[1]); /* the child reads the end of file */
+    cr_assert(eq(int, waitpid(child, NULL, 0), child));
+    return sharing;
+}
+
+Test(freeze, pages_stay_shared_after_fork)
+{
+    make_list(200000);
+    const unsigned long held = 200000 * 32 / 1024;
+    /* torture=evacuate moves everything: nothing is shared for long. */
+    collect(self, TENURE_GEN2);
+    const struct sharing before = sharing_after_collections();
+    cr_expect(before.shared < held / 4, "%lu KiB shared, %lu not", before.shared, before.own);
+    cr_assert(eq(int, tenure_freeze(self), TENURE_OK));
+    const struct sharing after = sharing_after_collections();
+    cr_expect(after.shared >= held, "%lu KiB shared, %lu not, of %lu frozen", after.shared, after.own, held);
+    expect_list(200000);
+}
+
 Test(freeze, new_objects_are_collected_beside_frozen_ones)
 {
     make_list(1000);
@@ -159,7 +231,9 @@ Test(freeze, new_objects_are_collected_beside_frozen_ones)
 
 Test(freeze, not_while_disabled)
 {
+    cr_expect(tenure_enabled(heap));
     tenure_disable(heap);
+    cr_expect(not(tenure_enabled(heap)));
     cr_expect(eq(int, tenure_freeze(self), TENURE_EBUSY));
     tenure_enable(heap);
     cr_expect(eq(int, tenure_freeze(self), TENURE_OK));
