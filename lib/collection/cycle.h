@@ -25,6 +25,9 @@ bool tenure__collect_for_memory(tenure__allocator *allocator, size_t bytes, tenu
 /* Torture: collects at every Nth allocation. */
 void tenure__allocation_pressure(tenure__allocator *allocator);
 
+/* The same for a caller that is out of all stop sets: asks the daemon and waits for it. */
+void tenure__collect_by_daemon(tenure_heap *heap, int generation);
+
 /* The generation and the younger, finished on return. */
 void tenure__collect_now(tenure__allocator *allocator, int generation, const char *reason);
 

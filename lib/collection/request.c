@@ -57,7 +57,17 @@ static void lead_in_own_stop(tenure__mutator *mutator, void *arg)
     tenure__set_limit(mutator, tenure__host_limit(mutator));
 }
 
-/* Waits, released, until the daemon has served the ticket. */
+void tenure__collect_by_daemon(tenure_heap *heap, int generation)
+{
+    const uint32_t mine = atomic_fetch_add_explicit(&heap->wanted[generation], 1, memory_order_acq_rel) + 1;
+    tenure__daemon_poke(heap);
+    for (;;) {
+        const uint32_t done = atomic_load_explicit(&heap->done[generation], memory_order_acquire);
+        if ((int32_t)(done - mine) >= 0) return;
+        tenure__futex_wait(&heap->done[generation], done, 0);
+    }
+}
+
 struct ticket {
     tenure_heap *heap;
     int generation;
@@ -68,13 +78,7 @@ static void wait_for_daemon(tenure__mutator *mutator, void *arg)
     const struct ticket *ticket = arg;
     tenure_heap *heap = ticket->heap;
     tenure__release(mutator, TENURE__PARKED);
-    const uint32_t mine = atomic_fetch_add_explicit(&heap->wanted[ticket->generation], 1, memory_order_acq_rel) + 1;
-    tenure__daemon_poke(heap);
-    for (;;) {
-        const uint32_t done = atomic_load_explicit(&heap->done[ticket->generation], memory_order_acquire);
-        if ((int32_t)(done - mine) >= 0) break;
-        tenure__futex_wait(&heap->done[ticket->generation], done, 0);
-    }
+    tenure__collect_by_daemon(heap, ticket->generation);
     tenure__reacquire(mutator);
 }
 

@@ -3,6 +3,7 @@
 #include "lib/collection/cycle.h"
 #include "lib/collection/ephemeron.h"
 #include "lib/heap/limits.h"
+#include "lib/inspect/census.h"
 #include "threads/report.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -142,6 +143,7 @@ static void destroy(void *arg)
 {
     struct destruction *destruction = arg;
     tenure_heap *heap = destruction->heap;
+    if (heap->options.debug & TENURE_DEBUG_LEAK) tenure__leaks_print(heap);
     tenure__daemon_stop(heap);
     tenure__gang_stop(&heap->world.gang);
     tenure__watch_stop(&heap->world);

@@ -42,6 +42,7 @@ static const choice leads[] = { { "mutator", TENURE_LEAD_MUTATOR, false }, { "da
     { NULL, 0, false } };
 static const choice switches[] = { { "on", 1, false }, { "off", 0, false }, { NULL, 0, false } };
 static const choice logs[] = { { "gc", 1, false }, { "off", 0, false }, { NULL, 0, false } };
+static const choice debugs[] = { { "leak", TENURE_DEBUG_LEAK, false }, { "off", 0, false }, { NULL, 0, false } };
 static const choice verifications[] = { { "before", TENURE_VERIFY_BEFORE, false },
     { "after", TENURE_VERIFY_AFTER, false }, { "off", 0, false }, { NULL, 0, false } };
 static const choice tortures[] = { { "poll", TENURE_TORTURE_POLL, false },
@@ -61,6 +62,7 @@ static const option options_table[] = {
     { "stop_deadline", TIME, FIELD(stop_deadline), 0, NULL },
     { "stop_deadline_stack", CHOICE, FIELD(stop_deadline_stack), 0, switches },
     { "log", LIST, FIELD(log_gc), 0, logs },
+    { "debug", LIST, FIELD(debug), 0, debugs },
     { "verify", LIST, FIELD(verify), 0, verifications },
     { "torture", LIST, FIELD(torture), offsetof(tenure_options, torture_alloc), tortures },
 };
@@ -324,6 +326,7 @@ tenure_status tenure__options_check(const tenure_options *options, char *err, si
         { options->roots > TENURE_ROOTS_PRECISE, "roots: unknown value" },
         { options->rcu > TENURE_RCU_OFF, "rcu: unknown value" },
         { options->lead > TENURE_LEAD_DAEMON, "lead: unknown value" },
+        { (options->debug & ~(uint32_t)TENURE_DEBUG_LEAK) != 0, "debug: unknown bits" },
         { (options->verify & ~(uint32_t)VERIFY_ALL) != 0, "verify: unknown bits" },
         { (options->torture & ~(uint32_t)TORTURE_ALL) != 0, "torture: unknown bits" },
         { (options->ambiguous_mask & address_bits) != 0, "ambiguous_mask: clears bits of addresses" },

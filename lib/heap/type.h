@@ -40,10 +40,7 @@ static inline const tenure__plan *tenure__plan_of(uint64_t header)
 {
     return &rcu_dereference(tenure__plans)[tenure__header_type(header)];
 }
-static inline const tenure_type *tenure__type_at(uint32_t index)
-{
-    return rcu_dereference(tenure__plans)[index].type;
-}
+static inline const tenure_type *tenure__type_at(uint32_t index) { return rcu_dereference(tenure__plans)[index].type; }
 uint32_t tenure__type_count(void);
 /* The type of an array of that type's objects; registered at first use. NULL: no memory. */
 const tenure_type *tenure__array_type(const tenure_type *element);

@@ -1,4 +1,5 @@
 #include "lib/inspect/census.h"
+#include "lib/collection/cycle.h"
 #include "lib/collection/format.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -119,4 +120,20 @@ tenure_status tenure_census(tenure_thread *self, FILE *out)
     tenure__outside(sort_and_print, &printing);
     tenure__census_end(&printing.census);
     return TENURE_OK;
+}
+
+/* --- at the end --- */
+
+void tenure__leaks_print(tenure_heap *heap)
+{
+    tenure__collect_by_daemon(heap, 2);
+    tenure__census census;
+    if (tenure__census_begin(heap, &census) != TENURE_OK) return;
+    tenure__census_take(&census);
+    tenure__census_sort(&census);
+    if (census.count != 0) {
+        fputs("tenure: still alive when the heap is destroyed:\n", stderr);
+        tenure__census_print(&census, stderr);
+    }
+    tenure__census_end(&census);
 }

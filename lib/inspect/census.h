@@ -18,4 +18,7 @@ void tenure__census_sort(tenure__census *census);
 void tenure__census_print(const tenure__census *census, FILE *out);
 void tenure__census_end(tenure__census *census);
 
+/* debug=leak: writes to stderr what the last full collection leaves of a heap without threads. */
+void tenure__leaks_print(tenure_heap *heap);
+
 #endif

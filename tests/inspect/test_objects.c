@@ -376,3 +376,48 @@ Test(census, table)
     free(text);
     heap_end(heap, self);
 }
+
+/* --- debug=leak --- */
+
+/* What tenure_heap_destroy wrote. */
+static char written[4096];
+static void destroy_and_read(void)
+{
+    FILE *file = tmpfile();
+    cr_assert(file != NULL);
+    const int old = dup(STDERR_FILENO);
+    dup2(fileno(file), STDERR_FILENO);
+    heap_end(heap, self);
+    fflush(stderr);
+    dup2(old, STDERR_FILENO);
+    rewind(file);
+    written[fread(written, 1, sizeof written - 1, file)] = '\0';
+    fclose(file);
+}
+
+/* What roots still hold when the heap is destroyed is told by type; what is merely dead is not. */
+static void check_leaks(const char *options)
+{
+    heap = heap_with(options);
+    self = tenure_attach(heap);
+    tenure_handle *handle = tenure_handle_new(self, tenure_new(self, leaf_type));
+    cr_assert(handle != NULL);
+    make_pairs(100);
+    root = NULL;
+    destroy_and_read();
+    cr_expect(strstr(written, "still alive") != NULL && strstr(written, "  leaf_type\n") != NULL, "%s", written);
+    cr_expect(strstr(written, "pair_type") == NULL, "%s", written);
+
+    heap = heap_with(options);
+    self = tenure_attach(heap);
+    make_pairs(100);
+    root = NULL;
+    destroy_and_read();
+    cr_expect(eq(str, written, ""));
+}
+
+Test(leaks, at_destroy)
+{
+    check_leaks("debug=leak,verify=before,after");
+    check_leaks("debug=leak,lead=daemon,workers=1");
+}
