@@ -45,7 +45,7 @@ typedef bool tenure_object_fn(tenure_thread *self, void *object, void *arg);
 TENURE_API tenure_status tenure_each_object(tenure_thread *self, int generation, tenure_object_fn *fn, void *arg);
 
 /* What the object refers to, in the order of its fields; an object to which two fields refer comes twice. Weak
- * references are none. */
+ * references are none; an ephemeron refers to its key and its value. */
 TENURE_API tenure_status tenure_referents(tenure_thread *self, void *object, tenure_object_fn *fn, void *arg);
 
 /* The objects that refer to this one, once each. */
@@ -93,7 +93,8 @@ typedef struct tenure_path_step {
 typedef bool tenure_path_fn(tenure_thread *self, const tenure_path_step *step, void *arg);
 
 /* The shortest way from a root to the object, by breadth-first search from all roots; the last step is the object. The
- * caller's own stack, registers and frames count only if nothing else leads to it: the argument is there in any case.
+ * caller's own stack, registers and frames count only if nothing else leads to it: the argument is there in any case. An
+ * ephemeron leads to its value if something else leads to its key.
  * TENURE_OK without a call of fn: no root leads to it. */
 TENURE_API tenure_status tenure_path(tenure_thread *self, void *object, tenure_path_fn *fn, void *arg);
 /* Such an fn: writes a line per step; arg: a FILE. */

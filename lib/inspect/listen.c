@@ -232,10 +232,11 @@ void tenure__events_destroy(tenure__events *events)
 
 void tenure__events_forked(tenure__events *events)
 {
-    TENURE__MUST(pthread_cond_init(&events->returned, 0)); /* it may have had waiters */
+    TENURE__MUST(pthread_cond_init(&events->returned, 0));                         /* it may have had waiters */
     if (!events->started || pthread_equal(pthread_self(), events->thread)) return; /* a listener forked: it goes on */
     events->gone = true;
-    atomic_store_explicit(&events->delivered, atomic_load_explicit(&events->written, memory_order_relaxed), memory_order_relaxed);
+    atomic_store_explicit(
+        &events->delivered, atomic_load_explicit(&events->written, memory_order_relaxed), memory_order_relaxed);
     struct tenure__listener *interrupted = events->now;
     events->now = 0;
     if (interrupted == 0 || !interrupted->removed) return;

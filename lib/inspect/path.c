@@ -1,10 +1,13 @@
 /* Why is this alive? Breadth-first search from the roots; the queue is also the tree, for every entry knows by which
- * other it was reached. */
+ * other it was reached. An ephemeron leads to its value once its key was reached; until then it waits in a chain by its
+ * key. */
+#include "lib/heap/record.h"
 #include "lib/inspect/fields.h"
 #include "lib/inspect/roots.h"
 #include <string.h>
 
 #define ROOT SIZE_MAX
+enum { CHAINS = 1 << 16 };
 
 struct reached {
     uintptr_t object;
@@ -20,6 +23,9 @@ struct search {
     uint64_t *seen; /* a bit a granule of the arena */
     struct reached *queue;
     size_t room, head, tail;
+    size_t *waiting; /* CHAINS of them: indexes in the queue plus one of ephemerons that wait; 0: none */
+    size_t *next;    /* of an entry of the queue: the next one in its chain */
+    bool some_wait;
 
     tenure__found path; /* the steps' objects */
     size_t *offsets;    /* of the field that leads to each; the first has none */
@@ -33,12 +39,17 @@ struct search {
 
 static size_t seen_bytes(const tenure_heap *heap) { return heap->arena_bytes / 16 / 8 + 8; }
 
-static void reach(struct search *search, uintptr_t object, size_t by)
+static bool has_seen(const struct search *search, uintptr_t object)
 {
     const size_t granule = (object - search->heap->base) >> 4;
-    const uint64_t bit = (uint64_t)1 << (granule & 63);
-    if (search->found || (search->seen[granule >> 6] & bit) != 0) return;
-    search->seen[granule >> 6] |= bit;
+    return (search->seen[granule >> 6] >> (granule & 63)) & 1;
+}
+
+static void reach(struct search *search, uintptr_t object, size_t by)
+{
+    if (search->found || has_seen(search, object)) return;
+    const size_t granule = (object - search->heap->base) >> 4;
+    search->seen[granule >> 6] |= (uint64_t)1 << (granule & 63);
     search->queue[search->tail++] = (struct reached) { object, by };
     search->found = object == search->wanted;
 }
@@ -58,10 +69,45 @@ static void follow(void *arg, uintptr_t slot, tenure__reference how)
     reach_all(search, tenure__slot_load(slot), how, search->head);
 }
 
+static size_t *chain_of(const struct search *search, uintptr_t key)
+{
+    return &search->waiting[(key * 0x9e3779b97f4a7c15u) >> 48];
+}
+
+static void follow_ephemeron(struct search *search, const tenure__pending *ephemeron)
+{
+    uintptr_t key[2];
+    if (tenure__targets_of(search->heap, ephemeron->key, TENURE__REFERENCE_PRECISE, key) == 0) return;
+    if (has_seen(search, key[0])) {
+        reach_all(search, ephemeron->value, TENURE__REFERENCE_PRECISE, search->head);
+        return;
+    }
+    size_t *chain = chain_of(search, key[0]);
+    search->next[search->head] = *chain;
+    *chain = search->head + 1;
+    search->some_wait = true;
+}
+
+/* What waited for this object. */
+static void follow_as_key(struct search *search, uintptr_t object)
+{
+    for (size_t at = *chain_of(search, object); at != 0; at = search->next[at - 1]) {
+        const tenure__pending *ephemeron = (const tenure__pending *)search->queue[at - 1].object;
+        if ((ephemeron->key & ~(uintptr_t)15) == object)
+            reach_all(search, ephemeron->value, TENURE__REFERENCE_PRECISE, at - 1);
+    }
+}
+
 static void drain(struct search *search)
 {
-    for (; search->head < search->tail && !search->found; search->head++)
-        tenure__each_reference(search->heap, search->queue[search->head].object, true, follow, search);
+    for (; search->head < search->tail && !search->found; search->head++) {
+        const uintptr_t object = search->queue[search->head].object;
+        if (tenure__plan_of(tenure__header_load(object))->shape == TENURE__SHAPE_EPHEMERON)
+            follow_ephemeron(search, (const tenure__pending *)object);
+        else
+            tenure__each_reference(search->heap, object, true, follow, search);
+        if (search->some_wait) follow_as_key(search, object);
+    }
 }
 
 /* --- the way back --- */
@@ -134,9 +180,12 @@ static tenure_status prepare(tenure_heap *heap, void *arg)
     search->room = tenure__objects_bound(heap);
     search->seen = tenure__map(seen_bytes(heap));
     search->queue = tenure__map(search->room * sizeof *search->queue);
+    search->waiting = tenure__map(CHAINS * sizeof *search->waiting);
+    search->next = tenure__map(search->room * sizeof *search->next);
     search->path.objects = tenure__map(search->room * sizeof *search->path.objects);
     search->offsets = tenure__map(search->room * sizeof *search->offsets);
-    if (search->seen == 0 || search->queue == 0 || search->path.objects == 0 || search->offsets == 0)
+    if (search->seen == 0 || search->queue == 0 || search->waiting == 0 || search->next == 0 ||
+        search->path.objects == 0 || search->offsets == 0)
         return TENURE_ENOMEM;
     tenure__found_add(heap, &search->path);
     return TENURE_OK;
@@ -169,6 +218,8 @@ tenure_status tenure_path(tenure_thread *self, void *object, tenure_path_fn *fn,
     tenure__mutator_of(self)->scratch[0] = 0;
     tenure__unmap(search.seen, seen_bytes(heap));
     tenure__unmap(search.queue, search.room * sizeof *search.queue);
+    tenure__unmap(search.waiting, CHAINS * sizeof *search.waiting);
+    tenure__unmap(search.next, search.room * sizeof *search.next);
     if (status == TENURE_OK) {
         deliver(&search, fn, arg);
         tenure__found_forget(heap, &search.path);

@@ -4,6 +4,7 @@
  * In the stop every object becomes 16 bytes and every reference 8, in memory mapped for the size of the heap;
  * formatting and writing come after it. Streaming in the stop would need no memory, and hold everybody up for the disk.
  */
+#include "lib/heap/record.h"
 #include "lib/inspect/fields.h"
 #include "lib/inspect/roots.h"
 #include <errno.h>
@@ -11,7 +12,7 @@
 #include <string.h>
 
 enum { NODE_FIELDS = 5, KINDS = TENURE_ROOT_LIBRARY + 1, OBJECTS_FROM = 1 + KINDS, FIELDS_MAX = 64 };
-enum { NODE_OBJECT = 3, NODE_SYNTHETIC = 9, EDGE_ELEMENT = 1, EDGE_PROPERTY = 2 };
+enum { NODE_OBJECT = 3, NODE_SYNTHETIC = 9, EDGE_ELEMENT = 1, EDGE_PROPERTY = 2, EDGE_WEAK = 6 };
 
 typedef struct node {
     uint32_t type, edges;
@@ -249,12 +250,18 @@ static void write_edge(snapshot *to, unsigned type, uint32_t name, size_t index)
     to->some_edge = true;
 }
 
+/* An ephemeron does not keep its key. */
+static bool is_key(const tenure_type *type, size_t offset)
+{
+    return type == &tenure__ephemeron_type && offset == offsetof(tenure__pending, key);
+}
+
 static void write_object_edge(snapshot *to, const tenure_type *type, uint32_t strings, const edge *at)
 {
     char name[128];
     const size_t offset = (size_t)at->word * 8;
     if (at->word < named_words(type) && tenure__field_name(type, offset, name, sizeof name))
-        write_edge(to, EDGE_PROPERTY, strings + 1 + at->word, OBJECTS_FROM + at->to);
+        write_edge(to, is_key(type, offset) ? EDGE_WEAK : EDGE_PROPERTY, strings + 1 + at->word, OBJECTS_FROM + at->to);
     else if ((type->flags & TENURE__FLEX) != 0 && offset >= type->flex_offset)
         write_edge(
             to, EDGE_ELEMENT, (uint32_t)((offset - type->flex_offset) / type->flex_stride), OBJECTS_FROM + at->to);

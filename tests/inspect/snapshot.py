@@ -30,7 +30,7 @@ fields = {}
 for at in range(0, len(edges), 3):
     kind, name, to = edges[at : at + 3]
     assert to % width == 0 and 0 < to < len(nodes)
-    if edge_types[kind] == "property":
+    if edge_types[kind] in ("property", "weak"):
         fields[strings[name]] = fields.get(strings[name], 0) + 1
     else:
         assert edge_types[kind] == "element"
@@ -39,7 +39,7 @@ reached, queue = {0}, [0]
 while queue:
     at = queue.pop()
     for edge in range(first[at // width], first[at // width + 1], 3):
-        if edges[edge + 2] not in reached:
+        if edge_types[edges[edge]] != "weak" and edges[edge + 2] not in reached:
             reached.add(edges[edge + 2])
             queue.append(edges[edge + 2])
 

@@ -387,6 +387,46 @@ Test(path, shortest, .init = begin_held, .fini = end)
     cr_expect(eq(int, tenure_each_object(self, -1, ask_for_path, &last), TENURE_OK));
 }
 
+/* --- ephemerons: they lead to their values, and only if something else leads to their keys --- */
+
+Test(path, ephemerons, .init = begin_held, .fini = end)
+{
+    held[0] = tenure_new(self, link_type); /* the key */
+    link_ *value = tenure_new(self, link_type);
+    held[1] = tenure_ephemeron_new(self, held[0], value);
+    value = tenure_ephemeron_value(self, held[1]);
+    path found = path_to(value);
+    cr_assert(eq(sz, found.calls, 2));
+    cr_expect(eq(str, found.fields[1], "value"));
+    link_ *key = held[0];
+    held[0] = NULL;
+    cr_expect(eq(sz, path_to(value).calls, 0), "the key is gone");
+    cr_expect(eq(sz, path_to(key).calls, 0), "an ephemeron is not why its key is alive");
+}
+
+/* A chain in the worst order: each ephemeron is met before its key, which the next one's value holds. */
+Test(path, chain_of_ephemerons, .init = begin_held, .fini = end)
+{
+    enum { LONG = 20000 };
+    held[0] = TENURE_NEW_REFS(self, tenure_ephemeron, LONG);
+    link_ *next = tenure_new(self, link_type);
+    held[1] = next; /* the last value */
+    for (unsigned i = 0; i < LONG; i++) {
+        held[2] = tenure_new(self, link_type);
+        tenure_ephemeron *made = tenure_ephemeron_new(self, held[2], held[1]);
+        TENURE_SET_AT(self, (tenure_ephemeron **)held[0], LONG - 1 - i, made);
+        held[1] = held[2];
+    }
+    /* held[1] is the key that all hang on. */
+    link_ *last = tenure_ephemeron_value(self, ((tenure_ephemeron **)held[0])[LONG - 1]);
+    held[2] = NULL;
+    path found = path_to(last);
+    cr_assert(eq(sz, found.calls, 3), "by the array and the last ephemeron");
+    cr_expect(eq(ptr, found.last, last));
+    held[1] = NULL;
+    cr_expect(eq(sz, path_to(last).calls, 0));
+}
+
 /* --- as text, and beside threads that run --- */
 
 Test(path, text, .init = begin_held, .fini = end)
