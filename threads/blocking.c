@@ -27,6 +27,13 @@ static void leave(tenure__mutator *mutator)
 void tenure__enter_blocking_saved(tenure_thread *self) { enter(tenure__mutator_of(self), TENURE__BLOCKED); }
 void tenure__enter_idle_saved(tenure_thread *self) { enter(tenure__mutator_of(self), TENURE__IDLE); }
 void tenure_leave_blocking(tenure_thread *self) { leave(tenure__mutator_of(self)); }
+bool tenure__try_leave_blocking(tenure_thread *self)
+{
+    tenure__mutator *mutator = tenure__mutator_of(self);
+    if (mutator->depth == 1 && !tenure__try_reacquire(mutator)) return false;
+    for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling) each->depth--;
+    return true;
+}
 void tenure_leave_idle(tenure_thread *self) { leave(tenure__mutator_of(self)); }
 
 tenure_jump tenure_jump_save(tenure_thread *self)

@@ -12,6 +12,8 @@ void tenure__host_detached(tenure__mutator *mutator);
 uintptr_t tenure__host_limit(tenure__mutator *mutator);
 /* A poll found the limit poisoned and no stop pending (torture). Owner, running; may collect. */
 void tenure__host_polled(tenure__mutator *mutator);
+/* Whether locals are roots without being named: the heap scans stacks. */
+bool tenure__host_scans_stacks(const struct tenure_heap *heap);
 /* The world inside a heap, which threads/ does not look into. */
 tenure__world *tenure__host_world(struct tenure_heap *heap);
 

@@ -110,6 +110,7 @@ enum { TENURE__HELD_INLINE = 8 };
 struct tenure__os_thread {
     tenure__mutator *records; /* siblings lock, to write and for others to read */
     _Atomic unsigned record_count;
+    unsigned own_locks; /* locks of the library that it holds or waits for: tenure__own_lock */
     unsigned rcu_users; /* heaps for which this thread was registered as a reader by us */
     bool rcu_registered;
     bool rcu_comes_back; /* it was online when it was released */
@@ -252,6 +253,22 @@ void tenure__fork_hold(void);
 void tenure__fork_unhold(void);
 /* False instead of waiting; the caller lets its locks go and holds for a moment. */
 bool tenure__fork_try_hold(void);
+
+/* --- blocking.c --- */
+
+/* tenure_leave_blocking if no stop holds the thread; false: it is still inside. */
+bool tenure__try_leave_blocking(tenure_thread *self);
+
+/* --- interposed.c --- */
+
+/* Tells the interposer, if the process has one, of this copy of the library. */
+void tenure__interpose_announce(void);
+/* Locks of the library that a thread takes while it is RUNNING. No call that the thread makes until it has unlocked
+ * becomes a region: it is in the middle of something that no stop may see. */
+void tenure__own_lock(pthread_mutex_t *mutex);
+void tenure__own_unlock(pthread_mutex_t *mutex);
+
+/* --- safepoint.c: what everybody needs --- */
 
 /* Misuse by the program: prints the call and the rule, aborts. */
 _Noreturn void tenure__misuse(const char *call, const char *rule);

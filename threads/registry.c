@@ -15,7 +15,7 @@
 
 pthread_mutex_t tenure__siblings_lock = PTHREAD_MUTEX_INITIALIZER;
 
-static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 static int key_error;
 static _Thread_local tenure__os_thread os_self;
@@ -79,11 +79,15 @@ static void thread_exits(void *value)
     free_held(&os_self);
 }
 
-static void make_key(void) { key_error = pthread_key_create(&key, thread_exits); }
+static void first_use(void)
+{
+    key_error = pthread_key_create(&key, thread_exits);
+    tenure__interpose_announce();
+}
 
 bool tenure__held_grow(tenure__os_thread *os)
 {
-    pthread_once(&key_once, make_key);
+    pthread_once(&once, first_use);
     const uint32_t count = os->held_capacity;
     struct tenure__held_array *array = malloc(sizeof *array + 2 * count * sizeof array->held[0]);
     if (array == 0 || key_error != 0 || pthread_setspecific(key, os) != 0) {
@@ -106,7 +110,7 @@ bool tenure__held_grow(tenure__os_thread *os)
 
 tenure_status tenure__world_init(tenure__world *world, struct tenure_heap *heap, size_t record_bytes)
 {
-    pthread_once(&key_once, make_key);
+    pthread_once(&once, first_use);
     if (key_error != 0) {
         errno = key_error;
         return TENURE_ESYSTEM;

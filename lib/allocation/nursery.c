@@ -246,12 +246,12 @@ static supply allocate_large(tenure__allocator *allocator, uint64_t header, size
     heap->blocks[head].large_bytes = (bytes + 7) & ~(size_t)7;
     heap->blocks[head].large_offset = (uint32_t)offset;
     tenure__header_store(start + offset, (header & ~TENURE__APART) | TENURE__LARGE);
-    TENURE__MUST(pthread_mutex_lock(&heap->large_lock));
+    tenure__own_lock(&heap->large_lock);
     heap->young_runs[heap->young_run_count++] = head;
     for (uint32_t i = 0; i < blocks; i++)
         tenure__set_kind(
             heap, head + i, (uint8_t)(tenure__kind(0) | (i == 0 ? TENURE__KIND_HEAD : TENURE__KIND_TAIL) | sort));
-    TENURE__MUST(pthread_mutex_unlock(&heap->large_lock));
+    tenure__own_unlock(&heap->large_lock);
     atomic_fetch_add_explicit(&heap->generation_blocks[0], blocks, memory_order_relaxed);
     atomic_fetch_add_explicit(&heap->large_blocks, blocks, memory_order_relaxed);
     count_allocated(allocator, (uint64_t)blocks << TENURE__BLOCK_SHIFT);
@@ -342,6 +342,11 @@ void tenure__host_detached(tenure__mutator *mutator)
     for (struct tenure_stack *stack = heap->roots.stacks; stack != 0; stack = stack->next)
         if (atomic_load_explicit(&stack->runner, memory_order_relaxed) == mutator)
             atomic_store_explicit(&stack->runner, 0, memory_order_relaxed);
+}
+
+bool tenure__host_scans_stacks(const struct tenure_heap *heap)
+{
+    return heap->options.roots == TENURE_ROOTS_CONSERVATIVE;
 }
 
 tenure__world *tenure__host_world(struct tenure_heap *heap) { return &heap->world; }

@@ -238,7 +238,7 @@ static uint32_t place_run_locked(tenure_heap *heap, uint32_t blocks)
 uint32_t tenure__run_take(tenure_heap *heap, uint32_t blocks, bool *zeroed)
 {
     if (!charge(heap, blocks)) return TENURE__NO_BLOCK;
-    TENURE__MUST(pthread_mutex_lock(&heap->large_lock));
+    tenure__own_lock(&heap->large_lock);
     const uint32_t head = place_run_locked(heap, blocks);
     *zeroed = true;
     if (head != TENURE__NO_BLOCK) {
@@ -254,7 +254,7 @@ uint32_t tenure__run_take(tenure_heap *heap, uint32_t blocks, bool *zeroed)
         heap->blocks[head].run_blocks = blocks;
         atomic_fetch_add_explicit(&heap->resident_blocks, fresh, memory_order_relaxed);
     }
-    TENURE__MUST(pthread_mutex_unlock(&heap->large_lock));
+    tenure__own_unlock(&heap->large_lock);
     if (head == TENURE__NO_BLOCK) atomic_fetch_sub_explicit(&heap->used_blocks, blocks, memory_order_relaxed);
     return head;
 }
@@ -337,7 +337,7 @@ static bool return_run(tenure_heap *heap)
 {
     enum { AT_ONCE = 512 };
     tenure__lock_stop(&heap->world);
-    TENURE__MUST(pthread_mutex_lock(&heap->large_lock));
+    tenure__own_lock(&heap->large_lock);
     const uint32_t end = atomic_load_explicit(&heap->large_frontier, memory_order_relaxed);
     uint32_t from = heap->large_start;
     while (from < end && (tenure__kind_of(heap, from) != TENURE__KIND_FREE || heap->blocks[from].returned)) from++;
@@ -349,14 +349,14 @@ static bool return_run(tenure_heap *heap)
         tenure__set_kind(heap, to, TENURE__KIND_RESERVED);
     }
     count_returned(heap, to - from);
-    TENURE__MUST(pthread_mutex_unlock(&heap->large_lock));
+    tenure__own_unlock(&heap->large_lock);
     tenure__unlock_stop(&heap->world);
     if (from == to) return false;
     give_back(heap, from, to - from);
     tenure__lock_stop(&heap->world);
-    TENURE__MUST(pthread_mutex_lock(&heap->large_lock));
+    tenure__own_lock(&heap->large_lock);
     for (uint32_t i = from; i < to; i++) tenure__set_kind(heap, i, TENURE__KIND_FREE);
-    TENURE__MUST(pthread_mutex_unlock(&heap->large_lock));
+    tenure__own_unlock(&heap->large_lock);
     tenure__unlock_stop(&heap->world);
     return true;
 }

@@ -90,9 +90,9 @@ static bool register_locked(const tenure_type *type)
 
 static bool register_type(const tenure_type *type)
 {
-    TENURE__MUST(pthread_mutex_lock(&tenure__types_lock));
+    tenure__own_lock(&tenure__types_lock);
     const bool done = register_locked(type);
-    TENURE__MUST(pthread_mutex_unlock(&tenure__types_lock));
+    tenure__own_unlock(&tenure__types_lock);
     return done;
 }
 
@@ -229,10 +229,10 @@ const tenure_type *tenure__array_type(const tenure_type *element)
     for (uint32_t i = 0; i < element->item_count; i++)
         if (element->items[i].kind == TENURE__INTERIOR)
             tenure__misuse("tenure_new_array", "not for types with interior references");
-    TENURE__MUST(pthread_mutex_lock(&tenure__types_lock));
+    tenure__own_lock(&tenure__types_lock);
     struct made_type *array = array_types;
     while (array != 0 && array->element != element) array = array->next;
     if (array == 0) array = make_array_type(element);
-    TENURE__MUST(pthread_mutex_unlock(&tenure__types_lock));
+    tenure__own_unlock(&tenure__types_lock);
     return array != 0 ? &array->type : 0;
 }
