@@ -5,6 +5,7 @@
 #include <string.h>
 #include <tenure.h>
 #include <time.h>
+#include <unistd.h>
 
 #define REQUIRE(condition) \
     ((condition) ? (void)0 \
@@ -84,7 +85,9 @@ static void limit_threads(uint64_t amount)
 {
     pthread_t *ids = calloc(amount, sizeof *ids);
     pthread_attr_t small;
-    REQUIRE(ids != NULL && pthread_attr_init(&small) == 0 && pthread_attr_setstacksize(&small, 64 * 1024) == 0);
+    const size_t least = (size_t)sysconf(_SC_THREAD_STACK_MIN), wanted = 64 * 1024;
+    REQUIRE(ids != NULL && pthread_attr_init(&small) == 0);
+    REQUIRE(pthread_attr_setstacksize(&small, wanted > least ? wanted : least) == 0);
     shared_heap = heap_create();
     tenure_thread *self = tenure_attach(shared_heap);
     const double start = now();

@@ -47,10 +47,12 @@ typedef struct kind {
     form form;                                     /* of the others */
     uint32_t least, most;                          /* elements */
     uint32_t weight;
+    enum { ORDINARY, WEAK, EPHEMERON } sort; /* the others are made by calls of their own; nobody stores into them */
 } kind;
 
 extern const kind model_kinds[];
 extern const uint32_t model_kind_count;
+extern const kind model_weak_kind, model_ephemeron_kind;
 enum { MODEL_REF_TAGS = 0x0007, MODEL_TAGS = 3 };
 void model_kinds_prepare(void);
 
@@ -79,6 +81,8 @@ typedef struct shadow {
     uint64_t hash;  /* identity hash; 0: not asked for */
     uint64_t epoch; /* of the walk that saw it last */
     void *object;   /* where */
+    bool settled;   /* by that walk, if it is weak or an ephemeron */
+    struct shadow *weak; /* its shared weak reference: the second, and all later ones while it lives */
     atomic_flag locked;
     size_t slots;
     edge edges[];
@@ -87,6 +91,7 @@ typedef struct shadow {
 shadow *shadow_new(const kind *of, size_t count, uint64_t pattern);
 void shadow_lock(shadow *of);
 void shadow_unlock(shadow *of);
+bool shadow_is_shared_weak(const tenure_weak *weak);
 static inline uintptr_t *slot_address(const shadow *of, void *object, size_t slot)
 {
     return (uintptr_t *)object + kind_slot_word(of->kind, slot);

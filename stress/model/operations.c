@@ -38,10 +38,12 @@ static bool follow(thread *t, unsigned local)
     const size_t i = model_draw(t->source, (uint32_t)here->slots);
     shadow_lock(here);
     const edge found = here->edges[i];
-    if (found.target != NULL)
-        local_set(t, local, (void *)(*slot_address(here, local_object(t, local), i) - found.delta), found.target);
+    const uintptr_t word = *slot_address(here, local_object(t, local), i);
+    /* A weak reference may have been cleared since the last check. */
+    const bool leads = found.target != NULL && (here->kind->sort == ORDINARY || word != 0);
+    if (leads) local_set(t, local, (void *)(word - found.delta), found.target);
     shadow_unlock(here);
-    return found.target != NULL;
+    return leads;
 }
 
 /* The local becomes some object: what a holder holds, or something not far below. */
@@ -170,7 +172,7 @@ static void store(thread *t, void *object, uintptr_t *slot, uintptr_t word, unsi
 static void link_objects(thread *t)
 {
     shadow *owner = local_shadow(t, LOCAL_A);
-    if (owner == NULL || owner->slots == 0) return;
+    if (owner == NULL || owner->slots == 0 || owner->kind->sort != ORDINARY) return;
     const size_t i = model_draw(t->source, (uint32_t)owner->slots);
     const edge next = any_edge(t, owner, i, local_shadow(t, LOCAL_B));
     const unsigned way = model_draw(t->source, 9);
@@ -198,7 +200,7 @@ static void reverse(thread *t, shadow *owner, size_t from, size_t count)
 
 static bool all_of_one_form(const kind *a, const kind *b)
 {
-    return a->inside == 0 && b->inside == 0 && a->form == b->form;
+    return a->sort == ORDINARY && b->sort == ORDINARY && a->inside == 0 && b->inside == 0 && a->form == b->form;
 }
 
 /* References of B to A, or within A. */
@@ -256,6 +258,7 @@ static bool copy_object(thread *t, bool longer)
 {
     const shadow *original = local_shadow(t, LOCAL_A);
     size_t count = original->count;
+    if (original->kind->sort != ORDINARY) return false;
     if (longer) {
         if (original->kind->most == 0 || count > 2 * (size_t)original->kind->most) return false;
         count += model_draw(t->source, (uint32_t)count + 8);
@@ -329,7 +332,8 @@ static void op_share(thread *t)
 }
 static void op_hash(thread *t)
 {
-    if (!descend(t, LOCAL_A)) return;
+    /* A weak reference that was made anew after it had died keeps its shadow. */
+    if (!descend(t, LOCAL_A) || local_shadow(t, LOCAL_A)->kind->sort == WEAK) return;
     const uint64_t hash = tenure_identity_hash(t->self, local_object(t, LOCAL_A));
     shadow *of = local_shadow(t, LOCAL_A);
     shadow_lock(of);
@@ -337,6 +341,48 @@ static void op_hash(thread *t)
     of->hash = hash;
     shadow_unlock(of);
 }
+/* The first weak reference to an object is its own; who asks again gets the one that is shared while it lives. Is a
+ * shared one new, then no path leads to the earlier one any more, and its shadow may stand for the new one. */
+static void op_weak(thread *t)
+{
+    if (!descend(t, LOCAL_A)) return;
+    tenure_weak *made = tenure_weak_new(t->self, local_object(t, LOCAL_A));
+    if (made == NULL) {
+        let_go(t);
+        return;
+    }
+    if (tenure_weak_get(t->self, made) != local_object(t, LOCAL_A))
+        model_fail(t, "a new weak reference leads elsewhere");
+    shadow *target = local_shadow(t, LOCAL_A);
+    shadow_lock(target);
+    shadow *of = target->weak;
+    if (!shadow_is_shared_weak(made) || of == NULL) of = shadow_new(&model_weak_kind, 0, 0);
+    if (shadow_is_shared_weak(made)) target->weak = of;
+    of->edges[0] = (edge) { target, 0 };
+    local_set(t, LOCAL_B, made, of);
+    shadow_unlock(target);
+    holder_put(t, any_holder(t), LOCAL_B);
+}
+static void op_ephemeron(thread *t)
+{
+    if (!descend(t, LOCAL_A)) return;
+    descend(t, LOCAL_B);
+    tenure_ephemeron *made = tenure_ephemeron_new(t->self, local_object(t, LOCAL_A), local_object(t, LOCAL_B));
+    if (made == NULL) {
+        let_go(t);
+        return;
+    }
+    shadow *of = shadow_new(&model_ephemeron_kind, 0, 0);
+    of->edges[0] = (edge) { local_shadow(t, LOCAL_A), 0 };
+    of->edges[1] = (edge) { local_shadow(t, LOCAL_B), 0 };
+    local_set(t, LOCAL_B, made, of);
+    /* From a holder, or from an object, perhaps its own key. */
+    if (model_draw(t->source, 3) == 0 || (model_draw(t->source, 2) == 0 && !descend(t, LOCAL_A)))
+        holder_put(t, any_holder(t), LOCAL_B);
+    else
+        link_objects(t);
+}
+
 static void op_object_at(thread *t)
 {
     if (!descend(t, LOCAL_A)) return;
@@ -459,7 +505,9 @@ static void op_spawn(thread *t)
     X(link, 150)                                                                                                     \
     X(unlink, 40)                                                                                                    \
     X(copy_range, 60)                                                                                                \
-    X(clone, 15) X(resize, 15) X(hold, 60) X(drop, 50) X(share, 20) X(hash, 30) X(object_at, 20) X(poll, 20)         \
+    X(clone, 15)                                                                                                     \
+    X(resize, 15)                                                                                                    \
+    X(hold, 60) X(drop, 50) X(share, 20) X(hash, 30) X(weak, 25) X(ephemeron, 25) X(object_at, 20) X(poll, 20)       \
         X(block, 8) X(idle, 8) X(sleep, 1) X(enter, 6) X(stop_world, 4) X(collect0, 4) X(collect1, 2) X(collect2, 1) \
             X(freeze, 1) X(unfreeze, 4) X(disable, 1) X(enable, 4) X(external, 4) X(stats, 1) X(rcu, 1) X(check, 1)  \
                 X(detach, 1) X(spawn, 1)

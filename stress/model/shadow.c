@@ -3,6 +3,7 @@
  * The check collects everything in a stop of its own, walks the shadows from the holders, and asks of every object: is
  * it there, once, with its contents, its type, its identity hash and its references? With precise roots it also asks of
  * every object in the heap whether a shadow is reachable for it: what is not should be gone. */
+#include "lib/collection/weak.h"
 #include "lib/heap/heap.h"
 #include "stress/model/model.h"
 #include <errno.h>
@@ -33,6 +34,8 @@ void shadow_lock(shadow *of)
 }
 void shadow_unlock(shadow *of) { atomic_flag_clear_explicit(&of->locked, memory_order_release); }
 
+bool shadow_is_shared_weak(const tenure_weak *weak) { return ((const tenure__record *)weak)->hash != 0; }
+
 /* --- the walk; stopped --- */
 
 typedef struct walk {
@@ -61,6 +64,7 @@ static void meet(walk *w, shadow *target, void *object, const char *from)
         model_fail(w->t, "%s is lost: %s leads to %p, where no object starts", name, from, object);
     target->epoch = the_model.epoch;
     target->object = object;
+    target->settled = target->kind->sort == ORDINARY;
     if (w->count == w->capacity) {
         w->capacity = w->capacity == 0 ? 4096 : 2 * w->capacity;
         w->stack = realloc(w->stack, w->capacity * sizeof *w->stack);
@@ -89,22 +93,87 @@ static void check_contents(walk *w, shadow *of)
     w->bytes += bytes + 16;
 }
 
-static void check_edges(walk *w, shadow *of)
+static void meet_slot(walk *w, const shadow *of, size_t i)
 {
-    for (size_t i = 0; i < of->slots; i++) {
-        const edge wanted = of->edges[i];
-        const uintptr_t word = *slot_address(of, of->object, i);
-        char from[160], name[96];
-        describe(of, name);
-        if (wanted.target != NULL) {
-            snprintf(from, sizeof from, "%s at %p, reference %zu", name, of->object, i);
-            meet(w, wanted.target, (void *)(word - wanted.delta), from);
-        } else if (word != wanted.delta) {
-            model_fail(w->t, "%s at %p, reference %zu is %#lx instead of %#lx", name, of->object, i,
-                (unsigned long)word, (unsigned long)wanted.delta);
-        }
+    const edge wanted = of->edges[i];
+    const uintptr_t word = *slot_address(of, of->object, i);
+    char from[160], name[96];
+    describe(of, name);
+    if (wanted.target == NULL && word == wanted.delta) return;
+    if (wanted.target == NULL)
+        model_fail(w->t, "%s at %p, reference %zu is %#lx instead of %#lx", name, of->object, i, (unsigned long)word,
+            (unsigned long)wanted.delta);
+    snprintf(from, sizeof from, "%s at %p, reference %zu", name, of->object, i);
+    meet(w, wanted.target, (void *)(word - wanted.delta), from);
+}
+
+static void trace(walk *w)
+{
+    while (w->top > 0) {
+        shadow *next = w->stack[--w->top];
+        check_contents(w, next);
+        for (size_t i = 0; i < next->slots && next->kind->sort == ORDINARY; i++) meet_slot(w, next, i);
     }
 }
+
+/* --- weak references and ephemerons --- */
+
+static bool is_seen(const shadow *of) { return of != NULL && of->epoch == the_model.epoch; }
+
+/* Those whose target or key is reached: they lead there, and an ephemeron's value is reached too. */
+static void settle_reached(walk *w)
+{
+    for (size_t i = 0, unsettled = 0, since = 0;; i++) {
+        if (i == w->count) { /* once more, if that reached something */
+            if (unsettled == 0 || since == w->count) return;
+            since = w->count;
+            i = unsettled = 0;
+        }
+        shadow *of = w->seen[i];
+        if (of->settled) continue;
+        unsettled++;
+        if (!is_seen(of->edges[0].target)) continue;
+        of->settled = true;
+        for (size_t slot = 0; slot < of->slots; slot++) meet_slot(w, of, slot);
+        trace(w);
+    }
+}
+
+/* Of the others all words must be 0. Unless something may live that no shadow leads to: then what is not cleared keeps
+ * its target as if it were reached. True: something was. */
+static bool settle_unreached(walk *w, bool exact)
+{
+    for (size_t i = 0; i < w->count; i++) {
+        shadow *of = w->seen[i];
+        if (of->settled) continue;
+        const uintptr_t word = *slot_address(of, of->object, 0);
+        char name[96];
+        describe(of, name);
+        if (word != 0 && exact && of->edges[0].target != NULL)
+            model_fail(w->t, "%s at %p should be cleared: nothing else leads to object %lu", name, of->object,
+                (unsigned long)of->edges[0].target->id);
+        if (word != 0) {
+            meet_slot(w, of, 0);
+            trace(w);
+            return true;
+        }
+        for (size_t slot = 0; slot < of->slots; slot++) {
+            of->edges[slot] = (edge) { NULL, 0 };
+            meet_slot(w, of, slot);
+        }
+        of->settled = true;
+    }
+    return false;
+}
+
+/* The shadows of weak references that nobody holds go. */
+static void forget_weak(walk *w)
+{
+    for (size_t i = 0; i < w->count; i++)
+        if (!is_seen(w->seen[i]->weak)) w->seen[i]->weak = NULL;
+}
+
+/* --- the walk --- */
 
 static void meet_holder(walk *w, const holder *of, const char *whose, unsigned index)
 {
@@ -116,17 +185,16 @@ static void meet_holder(walk *w, const holder *of, const char *whose, unsigned i
     meet(w, of->edge.target, holder_object(of), from);
 }
 
-static void walk_all(walk *w)
+static void walk_all(walk *w, bool exact)
 {
     the_model.epoch++;
     for (thread *t = the_model.threads; t != NULL; t = t->next)
         for (unsigned i = 0; i < HOLDERS; i++) meet_holder(w, &t->holders[i], "thread", t->index);
     for (unsigned i = 0; i < SHARED; i++) meet_holder(w, &the_model.shared[i].holder, "shared slot", i);
-    while (w->top > 0) {
-        shadow *next = w->stack[--w->top];
-        check_contents(w, next);
-        check_edges(w, next);
-    }
+    trace(w);
+    do settle_reached(w);
+    while (settle_unreached(w, exact));
+    forget_weak(w);
 }
 
 /* --- what the heap holds; stopped, just after a full collection --- */
@@ -200,9 +268,10 @@ void model_check(thread *t)
     const tenure_status collected = tenure_collect(t->self, TENURE_GEN2);
     if (collected != TENURE_OK && (collected != TENURE_EBUSY || atomic_load(&the_model.disabled) == 0))
         model_fail(t, "tenure_collect: %s", tenure_strerror(collected));
-    walk_all(&w);
+    const bool exact = the_model.options.precise && collected == TENURE_OK && atomic_load(&the_model.frozen) == 0;
+    walk_all(&w, exact);
     check_once(&w);
-    if (the_model.options.precise && collected == TENURE_OK && atomic_load(&the_model.frozen) == 0) {
+    if (exact) {
         check_gone(&w);
         atomic_fetch_add(&the_model.exact_checks, 1);
     }
