@@ -10,7 +10,7 @@
  * its list free, and nobody half-way. Nothing is waited for under it. */
 static pthread_mutex_t registration = PTHREAD_MUTEX_INITIALIZER;
 
-static _Atomic bool call_rcu_used; /* its default thread exists; written under a stop lock */
+static _Atomic bool call_rcu_used;     /* its default thread exists; written under a stop lock */
 static _Atomic bool paused_since_fork; /* this process is a child that has no callback thread yet; likewise */
 
 void tenure__rcu_register(void)
@@ -113,7 +113,8 @@ void tenure__rcu_fork_parent(void)
 }
 
 /* Only the caller is left in liburcu's list of readers. A thread that registers goes first: what is before it is the
- * list's head. The records of the others lie in the stacks of threads that are gone, and go when new threads use them. */
+ * list's head. The records of the others lie in the stacks of threads that are gone, and go when new threads use them.
+ */
 static void forget_readers(void)
 {
     const bool registered = tenure__rcu_registered(), online = registered && tenure__rcu_online();

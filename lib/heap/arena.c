@@ -328,8 +328,7 @@ static void give_back(tenure_heap *heap, uint32_t block, uint32_t blocks)
 static void count_returned(tenure_heap *heap, uint32_t blocks)
 {
     atomic_fetch_sub_explicit(&heap->resident_blocks, blocks, memory_order_relaxed);
-    atomic_fetch_add_explicit(
-        &heap->returned_bytes, (uint64_t)blocks << TENURE__BLOCK_SHIFT, memory_order_relaxed);
+    atomic_fetch_add_explicit(&heap->returned_bytes, (uint64_t)blocks << TENURE__BLOCK_SHIFT, memory_order_relaxed);
 }
 
 /* One free run that still holds memory: claimed under both locks, given back outside them. False: there is none. */

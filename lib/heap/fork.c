@@ -1,5 +1,5 @@
-/* The collector's part in a fork: its locks, and what a child no longer has. A new lock or thread belongs here. The locks
- * are taken while all worlds are stopped: whoever holds one lets it go without waiting for a stop. */
+/* The collector's part in a fork: its locks, and what a child no longer has. A new lock or thread belongs here. The
+ * locks are taken while all worlds are stopped: whoever holds one lets it go without waiting for a stop. */
 #include "lib/collection/cycle.h"
 #include "threads/host.h"
 

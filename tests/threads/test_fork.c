@@ -267,10 +267,7 @@ static void with_options(const char *words, tenure_rcu rcu)
 }
 Test(fork, led_by_the_daemon) { with_options("max_heap=64m,gen0=1m,lead=daemon", TENURE_RCU_ON); }
 Test(fork, without_rcu) { with_options("max_heap=64m,gen0=1m,verify=before,after", TENURE_RCU_OFF); }
-Test(fork, torture)
-{
-    with_options("max_heap=64m,gen0=256k,verify=before,after,torture=alloc:2000", TENURE_RCU_ON);
-}
+Test(fork, torture) { with_options("max_heap=64m,gen0=256k,verify=before,after,torture=alloc:2000", TENURE_RCU_ON); }
 
 /* What the host is to liburcu it is in the child too. */
 static void is_an_online_reader(void *unused)
