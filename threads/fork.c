@@ -5,6 +5,7 @@
  * stops, and taken care of in the child after the heaps are whole. Order of locks: threads/README.md. */
 #include "threads/futex.h"
 #include "threads/host.h"
+#include "threads/report.h"
 
 /* --- who may not be forked past --- */
 
@@ -207,6 +208,7 @@ static void reset_world(tenure__world *world)
 {
     tenure__drop_others(world);
     tenure__gang_forked(&world->gang);
+    tenure__watch_forked(world);
     tenure__host_forked(world->heap);
     atomic_store_explicit(&world->outstanding, 0, memory_order_relaxed);
     atomic_store_explicit(&world->leader_sleeping, false, memory_order_relaxed);

@@ -146,12 +146,18 @@ tenure_straggler_report tenure__report_late(tenure__reporter *reporter, uint64_t
 tenure_straggler_report tenure__report_reached(
     tenure__reporter *reporter, uint64_t reach_ns, const char *last_name, int last_tid);
 
+/* In a forked child: nobody is asking. */
+void tenure__stack_forked(void);
+
 /* --- report_watch.c: the watch --- */
 
 /* Any thread: creates the watch of a world whose stops shall be reached within deadline_ns. */
 tenure_status tenure__watch_start(tenure__world *world, uint64_t deadline_ns, bool ask_stacks);
 /* Any thread; nothing stops the world any more. */
 void tenure__watch_stop(tenure__world *world);
+/* In a forked child: the watch is gone, and starts again before the next collection. The stop lock's owner. */
+void tenure__watch_forked(tenure__world *world);
+void tenure__watch_revive(tenure__world *world);
 
 /* The leader, while it waits for a stop that it requested at since_ns: past the deadline the watch is woken (once: late
  * is false before and true after). Returns the nanoseconds until then; 0: there is nothing more to wake for. */

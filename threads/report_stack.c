@@ -141,6 +141,8 @@ static void choose_signal(void)
     }
 }
 
+void tenure__stack_forked(void) { TENURE__MUST(pthread_mutex_init(&question_lock, 0)); }
+
 /* The handler stays for good: a signal that is still pending somewhere would end the process. */
 void tenure__stack_ask_prepare(void)
 {

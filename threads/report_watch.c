@@ -30,6 +30,7 @@ struct tenure__watch {
     tenure_straggler_fn *handler;
     void *handler_arg;
     pthread_t thread;
+    bool gone;                 /* this process is a child that has no such thread yet; stop lock */
     tenure__reporter reporter; /* the watch's thread only, but for what is constant */
 };
 
@@ -165,6 +166,17 @@ static void *watch_thread(void *arg)
 
 /* --- beginning and end --- */
 
+static int start_thread(tenure__watch *watch)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old); /* the program's signals are for the program's threads */
+    const int error = pthread_create(&watch->thread, 0, watch_thread, watch);
+    pthread_sigmask(SIG_SETMASK, &old, 0);
+    if (error == 0) pthread_setname_np(watch->thread, "tenure-watch");
+    return error;
+}
+
 tenure_status tenure__watch_start(tenure__world *world, uint64_t deadline_ns, bool ask_stacks)
 {
     tenure__watch *watch = calloc(1, sizeof *watch);
@@ -174,17 +186,12 @@ tenure_status tenure__watch_start(tenure__world *world, uint64_t deadline_ns, bo
     watch->reporter.deadline_ns = deadline_ns;
     watch->reporter.ask_stacks = ask_stacks;
     TENURE__MUST(pthread_mutex_init(&watch->handler_lock, 0));
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old); /* the program's signals are for the program's threads */
-    const int error = pthread_create(&watch->thread, 0, watch_thread, watch);
-    pthread_sigmask(SIG_SETMASK, &old, 0);
+    const int error = start_thread(watch);
     if (error != 0) {
         free(watch);
         errno = error;
         return TENURE_ESYSTEM;
     }
-    pthread_setname_np(watch->thread, "tenure-watch");
     world->watch = watch;
     return TENURE_OK;
 }
@@ -196,10 +203,26 @@ void tenure__watch_stop(tenure__world *world)
     atomic_store_explicit(&watch->ends, true, memory_order_release);
     atomic_fetch_add_explicit(&watch->turn, 2, memory_order_release);
     tenure__futex_wake(&watch->turn, 1);
-    TENURE__MUST(pthread_join(watch->thread, 0));
+    if (!watch->gone) TENURE__MUST(pthread_join(watch->thread, 0));
     TENURE__MUST(pthread_mutex_destroy(&watch->handler_lock));
     free(watch);
     world->watch = 0;
+}
+
+/* A stop that was late is the parent's, unless it is a handler that has forked: its thread goes on here. */
+void tenure__watch_forked(tenure__world *world)
+{
+    tenure__watch *watch = world->watch;
+    if (watch == 0) return;
+    TENURE__MUST(pthread_mutex_init(&watch->handler_lock, 0));
+    tenure__stack_forked();
+    watch->gone = !pthread_equal(pthread_self(), watch->thread);
+}
+
+void tenure__watch_revive(tenure__world *world)
+{
+    tenure__watch *watch = world->watch;
+    if (watch != 0 && watch->gone) watch->gone = start_thread(watch) != 0;
 }
 
 void tenure_straggler_handler(tenure_heap *heap, tenure_straggler_fn *fn, void *arg)

@@ -9,6 +9,7 @@
 #include "lib/collection/remembered.h"
 #include "lib/collection/settle.h"
 #include "lib/collection/weak.h"
+#include "threads/report.h"
 #include <string.h>
 
 #define EACH(list, mutator) cds_list_for_each_entry(mutator, list, link)
@@ -163,7 +164,8 @@ static void collect_stopped(tenure_heap *heap, int generation, const char *reaso
     event->generation = generation;
     event->reason = reason;
     event->led_by_daemon = by_daemon;
-    if ((heap->options.verify & TENURE_VERIFY_BEFORE) && !tenure__verify_stopped(heap, "before a collection", by_daemon))
+    if ((heap->options.verify & TENURE_VERIFY_BEFORE) &&
+        !tenure__verify_stopped(heap, "before a collection", by_daemon))
         tenure__misuse("verify=before", "the heap is damaged");
     sizes(heap, event->before_bytes, &event->heap_before_bytes);
     const uint64_t start = tenure__now_ns();
@@ -211,6 +213,7 @@ void tenure__lead(tenure_heap *heap, int generation, const char *reason, bool by
     tenure_collection *event = &heap->event;
     memset(event, 0, sizeof *event);
     tenure__gang_revive(&world->gang);
+    tenure__watch_revive(world);
     tenure__events_revive(&heap->events);
     atomic_store_explicit(&world->gang.cpu_ns, 0, memory_order_relaxed);
     const uint64_t cpu = tenure__cpu_ns();
