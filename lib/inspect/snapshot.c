@@ -25,6 +25,11 @@ typedef struct rooted {
     uint32_t to, kind;
 } rooted;
 
+typedef struct names {
+    uint64_t named; /* words of the fixed part that have a name */
+    uint32_t first; /* string: the type's, followed by those of its words */
+} names;
+
 typedef struct snapshot {
     tenure_heap *heap;
     tenure__mutator *self;
@@ -39,7 +44,7 @@ typedef struct snapshot {
     node *nodes;
     edge *edges;
     rooted *roots;
-    uint32_t *strings; /* a type: number of its first string */
+    names *strings; /* a type */
     size_t node_room, edge_room, type_room, node_count, edge_count, root_count, kind_counts[KINDS];
 } snapshot;
 
@@ -170,11 +175,21 @@ static uint32_t named_words(const tenure_type *type)
     return type->size / 8 < FIELDS_MAX ? type->size / 8 : FIELDS_MAX;
 }
 
+/* Bit i: word i of the fixed part has a name. */
+static uint64_t named_map(const tenure_type *type)
+{
+    uint64_t map = 0;
+    char name[128];
+    for (uint32_t word = 0; word < named_words(type); word++)
+        map |= (uint64_t)tenure__field_name(type, (size_t)word * 8, name, sizeof name) << word;
+    return map;
+}
+
 static void number_strings(snapshot *to)
 {
     uint32_t next = OBJECTS_FROM;
     for (uint32_t type = 1; type < to->type_room; type++) {
-        to->strings[type] = next;
+        to->strings[type] = (names) { named_map(tenure__type_at(type)), next };
         next += 1 + named_words(tenure__type_at(type));
     }
 }
@@ -239,7 +254,7 @@ static void write_nodes(const snapshot *to)
     for (unsigned i = 0; i < KINDS; i++) write_node(to, 1 + i, NODE_SYNTHETIC, 1 + i, 0, to->kind_counts[i]);
     for (size_t i = 0; i < to->node_count; i++) {
         const node *at = &to->nodes[i];
-        write_node(to, OBJECTS_FROM + i, NODE_OBJECT, to->strings[at->type], at->bytes, at->edges);
+        write_node(to, OBJECTS_FROM + i, NODE_OBJECT, to->strings[at->type].first, at->bytes, at->edges);
     }
     fputs("],\n", to->out);
 }
@@ -256,17 +271,15 @@ static bool is_key(const tenure_type *type, size_t offset)
     return type == &tenure__ephemeron_type && offset == offsetof(tenure__pending, key);
 }
 
-static void write_object_edge(snapshot *to, const tenure_type *type, uint32_t strings, const edge *at)
+static void write_object_edge(snapshot *to, const tenure_type *type, const names *strings, const edge *at)
 {
-    char name[128];
-    const size_t offset = (size_t)at->word * 8;
-    if (at->word < named_words(type) && tenure__field_name(type, offset, name, sizeof name))
-        write_edge(to, is_key(type, offset) ? EDGE_WEAK : EDGE_PROPERTY, strings + 1 + at->word, OBJECTS_FROM + at->to);
+    const size_t offset = (size_t)at->word * 8, index = OBJECTS_FROM + at->to;
+    if (at->word < FIELDS_MAX && ((strings->named >> at->word) & 1) != 0)
+        write_edge(to, is_key(type, offset) ? EDGE_WEAK : EDGE_PROPERTY, strings->first + 1 + at->word, index);
     else if ((type->flags & TENURE__FLEX) != 0 && offset >= type->flex_offset)
-        write_edge(
-            to, EDGE_ELEMENT, (uint32_t)((offset - type->flex_offset) / type->flex_stride), OBJECTS_FROM + at->to);
+        write_edge(to, EDGE_ELEMENT, (uint32_t)((offset - type->flex_offset) / type->flex_stride), index);
     else
-        write_edge(to, EDGE_ELEMENT, at->word, OBJECTS_FROM + at->to);
+        write_edge(to, EDGE_ELEMENT, at->word, index);
 }
 
 static void write_edges(snapshot *to)
@@ -282,7 +295,7 @@ static void write_edges(snapshot *to)
     const edge *at = to->edges;
     for (size_t i = 0; i < to->node_count; i++)
         for (uint32_t j = 0; j < to->nodes[i].edges; j++, at++)
-            write_object_edge(to, tenure__type_at(to->nodes[i].type), to->strings[to->nodes[i].type], at);
+            write_object_edge(to, tenure__type_at(to->nodes[i].type), &to->strings[to->nodes[i].type], at);
     fputs("],\n", to->out);
 }
 
