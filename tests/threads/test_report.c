@@ -677,6 +677,35 @@ Test(report, is_written_to_the_standard_error)
     EXPECT_SAYS(&captured[0], "\"spinner\"");
 }
 
+/* Every stop is late, the threads that are looked at come and go, and so do the stops. */
+static flag enough;
+static void *come_and_go(void *unused)
+{
+    while (!atomic_load(&enough)) {
+        tenure_thread *self = attach_as("comes and goes");
+        tenure_mutex_lock(self, &noted);
+        check_chain(make_chain(self, 100, 1), 100, 1);
+        tenure_mutex_unlock(self, &noted);
+        tenure_detach(self);
+    }
+    return unused;
+}
+
+Test(report, of_threads_that_come_and_go)
+{
+    cr_assert(eq(int, tenure_heap_destroy(heap), TENURE_OK));
+    begin_with("max_heap=128m,stop_deadline=1ns,stop_deadline_stack=on,torture=alloc:1000,verify=after");
+    pthread_t threads[3];
+    for (unsigned i = 0; i < 3; i++) threads[i] = start_thread(come_and_go, NULL);
+    collector each;
+    collector_start(&each, heap);
+    while (stats_of(heap).late_stops < (uint64_t)ROUNDS(200)) sched_yield();
+    await(&reached_reports, 1);
+    atomic_store(&enough, 1);
+    for (unsigned i = 0; i < 3; i++) join_thread(threads[i]);
+    collector_stop(&each);
+}
+
 /* --- stacks by signal --- */
 
 static void program_handler(int signal) { (void)signal; }
