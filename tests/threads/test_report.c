@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 
 enum { REPORTS_MAX = 4, MS = 1000000 };
@@ -704,6 +705,30 @@ Test(report, of_threads_that_come_and_go)
     atomic_store(&enough, 1);
     for (unsigned i = 0; i < 3; i++) join_thread(threads[i]);
     collector_stop(&each);
+}
+
+/* A forked child has a watch again, and the parent's is left alone. (ThreadSanitizer starts no threads there.) */
+Test(report, in_a_forked_child)
+{
+    const pid_t child = fork();
+    cr_assert(child >= 0);
+    if (child == 0) {
+        alarm(60);
+        if (!SHADOWED) {
+            tenure_thread *self = attach_as("child");
+            REQUIRE(tenure_collect(self, TENURE_GEN0) == TENURE_OK);
+            tenure_detach(self);
+            stop_late_for(spin, release_by_flag);
+            REQUIRE(says(&captured[0], "\"spinner\""));
+            REQUIRE(tenure_heap_destroy(heap) == TENURE_OK);
+        }
+        _exit(0);
+    }
+    int status;
+    cr_assert(eq(int, waitpid(child, &status, 0), child));
+    cr_expect(eq(int, status, 0));
+    stop_late_for(spin, release_by_flag);
+    expect_one("\"spinner\"", TENURE_STRAGGLER_RUNS);
 }
 
 /* --- stacks by signal --- */
