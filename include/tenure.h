@@ -5,6 +5,7 @@
 #include <tenure/alloc.h>
 #include <tenure/barrier.h>
 #include <tenure/event.h>
+#include <tenure/finalizer.h>
 #include <tenure/heap.h>
 #include <tenure/inspect.h>
 #include <tenure/io.h>

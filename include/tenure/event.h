@@ -27,6 +27,7 @@ typedef struct tenure_collection {
     uint64_t heap_before_bytes, heap_after_bytes;
     uint64_t copied_bytes, copied_objects, pinned_objects, stayed_objects, logged_objects;
     uint64_t weak_cleared; /* weak references and ephemerons whose target or key had died */
+    uint64_t finalizers_due; /* objects whose finalizer is to run now */
     unsigned threads_stopped; /* running mutators that the stop had to wait for */
     int last_tid;             /* the last one of them to stop, 0: there was none */
     char last_name[32];

@@ -52,6 +52,12 @@ typedef enum tenure_rcu {
     TENURE_RCU_OFF /* the host registers its readers; parking still takes a registered one offline and puts it back */
 } tenure_rcu;
 
+/* Where finalizers, cleaners and death callbacks run (tenure/finalizer.h). */
+typedef enum tenure_finalizers {
+    TENURE_THREAD, /* on a thread of the heap's own, started at first need */
+    TENURE_PUMP    /* where the program calls tenure_finalizers_pump */
+} tenure_finalizers;
+
 typedef enum tenure_lead { TENURE_LEAD_MUTATOR, TENURE_LEAD_DAEMON } tenure_lead;
 
 /* Bits of tenure_options.debug, tenure_options.verify and tenure_options.torture. */
@@ -72,6 +78,8 @@ typedef struct tenure_options {
     uint32_t version; /* TENURE_VERSION_NUMBER of the code that was compiled in */
     tenure_roots roots;
     tenure_rcu rcu;
+    tenure_finalizers finalizers;
+    int finalizers_eventfd;  /* a descriptor that 1 is written to, as eventfd wants it, when some are due; 0: none */
     uint16_t ref_tags;       /* bit t set: low four bits t mean "reference" (default 0x0001: untagged only) */
     uint64_t ambiguous_mask; /* bits that are cleared from ambiguous words before they are looked up (NaN-boxing) */
     const char *environment; /* variable that tenure_options_init reads; NULL: none */
@@ -84,6 +92,7 @@ typedef struct tenure_options {
     uint32_t workers;       /* [workers] threads that may collect in parallel; default the usable processors */
     tenure_lead lead;       /* [lead=mutator|daemon] who leads young collections */
     uint64_t return_delay;  /* [return_delay] nanoseconds before free memory goes back to the system; default 1 s */
+    uint64_t destroy_wait;  /* [destroy_wait] nanoseconds that tenure_heap_destroy gives to finalizers; default 1 s */
     bool huge_pages;        /* [huge_pages=on|off] transparent huge pages for memory populated ahead; default off */
     uint64_t stop_deadline; /* [stop_deadline] nanoseconds within which a stop is reached, or a report says who is late
                              * (tenure/straggler.h); 0: no reports; default 1 s */
@@ -110,7 +119,9 @@ TENURE_API tenure_status tenure_options_parse(tenure_options *options, const cha
  * options that contradict, or a header of another version. On failure nothing is left behind and *out is NULL. */
 TENURE_API tenure_status tenure_heap_create(tenure_heap **out, const tenure_options *options_or_null);
 
-/* Destroys the heap and all objects. TENURE_EBUSY while a thread is attached. Blocks until the daemon has ended. */
+/* Destroys the heap and all objects. Before that finalizers of what is unreachable and all cleaners run, in rounds while
+ * they register more, for destroy_wait at most. TENURE_EBUSY while a thread is attached; or a finalizer has not returned
+ * after destroy_wait on the finalizer thread: then the heap is as it was, and may be destroyed later. Blocks. */
 TENURE_API tenure_status tenure_heap_destroy(tenure_heap *heap);
 
 /* Collects that generation and the younger; finished on return. Attached callers only; may block, may collect.

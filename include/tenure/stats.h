@@ -44,12 +44,16 @@ typedef struct tenure_stats {
     uint64_t logged_objects; /* by the write barrier, sum over collections */
     uint64_t lost_events;    /* collections that no listener was told of: too many waited */
     uint64_t weak_cleared;   /* weak references and ephemerons, sum over collections */
+    uint64_t finalizers_pending; /* finalizers, cleaners and callbacks that are due or run */
+    uint64_t finalizers_run;
+    uint64_t finalizer_slowest_ns;
     uint64_t threads_attached, threads_dormant;
     uint64_t late_stops; /* reached after stop_deadline */
     uint64_t latest_ns;  /* the longest time that one of them took to be reached */
     uint64_t workers;    /* that may collect in parallel */
     uint64_t since_ns;   /* age of the heap */
     char latest_name[32]; /* the thread that the latest stop waited for last; "": no stop was late */
+    const char *finalizer_slowest_type; /* of the object that it was for; NULL: none ran */
 } tenure_stats;
 
 TENURE_API void tenure_stats_read(tenure_heap *heap, tenure_stats *out);

@@ -118,7 +118,9 @@ void tenure_external_bytes(tenure_thread *self, int64_t delta)
         const uint32_t budget = atomic_load_explicit(&heap->gen0_budget, memory_order_relaxed);
         const uint64_t blocks = ((uint64_t)delta + heap->external_rest) >> TENURE__BLOCK_SHIFT;
         heap->external_rest = ((uint64_t)delta + heap->external_rest) & (TENURE__BLOCK_BYTES - 1);
-        atomic_fetch_add_explicit(
-            &heap->gen0_used, (uint32_t)(blocks < budget / 2 ? blocks : budget / 2), memory_order_relaxed);
+        const uint32_t counted = (uint32_t)(blocks < budget / 2 ? blocks : budget / 2);
+        /* The next allocation collects, though the chunk has room: hardly anything else may be allocated. */
+        if (atomic_fetch_add_explicit(&heap->gen0_used, counted, memory_order_relaxed) + counted > budget)
+            tenure__chunk_close(tenure__allocator_of(self));
     }
 }

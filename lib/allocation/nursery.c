@@ -4,8 +4,8 @@
  * they are reached: record.limit is the end of the window. Runs on the owner; may collect. */
 #include "lib/allocation/nursery.h"
 #include "lib/collection/cycle.h"
+#include "lib/collection/records.h"
 #include "lib/collection/remembered.h"
-#include "lib/collection/weak.h"
 #include "threads/host.h"
 #include <errno.h>
 #include <string.h>
@@ -42,6 +42,12 @@ void tenure__chunk_drop(tenure__allocator *allocator)
     allocator->apart_top = allocator->apart_end = 0;
     allocator->chunk_end = allocator->window_end = 0;
     allocator->mutator.record.top = NO_CHUNK;
+}
+
+void tenure__chunk_close(tenure__allocator *allocator)
+{
+    tenure__chunk_drop(allocator);
+    tenure__set_limit(&allocator->mutator, tenure__host_limit(&allocator->mutator));
 }
 
 static void note_first(tenure_heap *heap, uintptr_t top)

@@ -6,6 +6,9 @@
 /* Makes the chunks walkable to their ends and forgets them. The owner under the stop lock, or stopped. */
 void tenure__chunk_drop(tenure__allocator *allocator);
 
+/* The same, and the next allocation takes the slow path. The owner, running. */
+void tenure__chunk_close(tenure__allocator *allocator);
+
 /* One object of that type word; align up to 4096. NULL and errno ENOMEM. The owner, running; may collect. */
 void *tenure__allocate_any(tenure_thread *self, uint64_t header, size_t bytes, size_t align);
 

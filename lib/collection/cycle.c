@@ -4,8 +4,10 @@
 #include "lib/collection/cycle.h"
 #include "lib/allocation/nursery.h"
 #include "lib/collection/ephemeron.h"
+#include "lib/collection/finalizer.h"
 #include "lib/collection/frozen.h"
 #include "lib/collection/pin.h"
+#include "lib/collection/records.h"
 #include "lib/collection/remembered.h"
 #include "lib/collection/settle.h"
 #include "lib/collection/weak.h"
@@ -64,6 +66,7 @@ static void trace_phase(void *arg, unsigned index, bool may_trace)
     if (index == 0) {
         const uint64_t start = tenure__now_ns();
         tenure__roots_trace(worker);
+        tenure__finalizers_trace(worker);
         tenure__frozen_trace(worker);
         heap->event.roots_ns = tenure__now_ns() - start;
         if (heap->event.logged_objects > 50 && heap->options.workers > 1)
@@ -71,6 +74,16 @@ static void trace_phase(void *arg, unsigned index, bool may_trace)
     } else {
         atomic_fetch_add_explicit(&heap->working, 1, memory_order_acq_rel);
     }
+    tenure__trace_drain(worker);
+}
+
+/* What lies in worker 0's hands, and everything reachable from there. */
+static void follow_phase(void *arg, unsigned index, bool may_trace)
+{
+    tenure_heap *heap = arg;
+    tenure__worker *worker = &heap->workers[index];
+    worker->may_trace = may_trace;
+    if (index != 0) atomic_fetch_add_explicit(&heap->working, 1, memory_order_acq_rel);
     tenure__trace_drain(worker);
 }
 
@@ -100,10 +113,10 @@ static void gather_seeds(tenure_heap *heap)
     }
 }
 
-static void trace(tenure_heap *heap, bool may_trace)
+static void trace(tenure_heap *heap, tenure__phase_fn *phase, bool may_trace)
 {
     atomic_store_explicit(&heap->working, 1, memory_order_relaxed);
-    tenure__gang_run(&heap->world.gang, trace_phase, heap, may_trace);
+    tenure__gang_run(&heap->world.gang, phase, heap, may_trace);
     if (atomic_load_explicit(&heap->rescan, memory_order_relaxed) ||
         atomic_load_explicit(&heap->overflowed, memory_order_relaxed)) {
         atomic_store_explicit(&heap->working, 1, memory_order_relaxed);
@@ -115,10 +128,16 @@ static void trace(tenure_heap *heap, bool may_trace)
 
 /* What hangs on an object's death. The order is what a program may rely on: no finalizer sees a weak reference to
  * anything that was unreachable, nor an ephemeron whose key was. */
-static void settle_weak(tenure_heap *heap)
+static void settle_weak(tenure_heap *heap, bool may_trace)
 {
-    tenure__cells_settle(heap);
+    tenure__weak_settle(heap);
     tenure__ephemerons_clear(heap);
+    if (tenure__finalizers_settle(heap)) {
+        trace(heap, follow_phase, may_trace); /* so that all of them see everything whole */
+        tenure__ephemerons_clear(heap);
+    }
+    tenure__cleaners_settle(heap);
+    tenure__weak_finish(heap);
     tenure__ephemerons_count(heap);
 }
 
@@ -176,10 +195,10 @@ static void collect_stopped(tenure_heap *heap, int generation, const char *reaso
     tenure__logs_prepare(heap);
     const uint64_t pinned = tenure__now_ns();
     event->pin_ns = pinned - start;
-    trace(heap, may_trace);
+    trace(heap, trace_phase, may_trace);
     const uint64_t traced = tenure__now_ns();
     event->trace_ns = traced - pinned - event->roots_ns;
-    settle_weak(heap);
+    settle_weak(heap, may_trace);
     const uint64_t weak = tenure__now_ns();
     event->weak_ns = weak - traced;
     tenure__logs_finish(heap);

@@ -1,6 +1,7 @@
 /* The daemon: coordinates. It leads the collections that no mutator leads, keeps memory committed and populated ahead,
  * gives memory back. It is never part of a stop. */
 #include "lib/collection/cycle.h"
+#include "lib/collection/finalizer.h"
 #include "threads/futex.h"
 #include <errno.h>
 #include <signal.h>
@@ -30,6 +31,7 @@ void tenure__daemon_poke(tenure_heap *heap)
 void tenure__daemon_report(tenure_heap *heap)
 {
     if (atomic_load_explicit(&heap->full_wanted, memory_order_relaxed) ||
+        atomic_load_explicit(&heap->finalizers.ready, memory_order_relaxed) ||
         atomic_load_explicit(&heap->free_count, memory_order_relaxed) <
             atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed) / 2)
         tenure__daemon_poke(heap);
@@ -101,6 +103,7 @@ static void *daemon_thread(void *arg)
     for (;;) {
         const uint32_t seen = atomic_load_explicit(&heap->daemon_wake, memory_order_acquire);
         while (serve(heap)) {}
+        tenure__finalizers_announce(heap);
         if (atomic_load_explicit(&heap->daemon_stops, memory_order_acquire)) return 0;
         /* Records of threads that are gone wait for a grace period: mutators that never stop announce quiescence. */
         if (atomic_load_explicit(&heap->world.retired, memory_order_relaxed) != 0) {

@@ -49,6 +49,10 @@ static const figure figures[] = {
     COUNTER(logged_objects, OBJECTS, "Logged by the write barrier"),
     COUNTER(lost_events, OBJECTS, "Collections that no listener was told of: too many waited"),
     COUNTER(weak_cleared, OBJECTS, "Weak references and ephemerons cleared"),
+    GAUGE(finalizers_pending, OBJECTS, "Finalizers and cleaners that are due or run"),
+    COUNTER(finalizers_run, OBJECTS, "Finalizers and cleaners that ran"),
+    { "finalizer_slowest", "Longest run of a finalizer or cleaner", offsetof(tenure_stats, finalizer_slowest_ns),
+        NANOSECONDS, false },
     GAUGE(threads_attached, OBJECTS, "Attached threads"),
     GAUGE(threads_dormant, OBJECTS, "Attached threads that stops do not look at"),
     COUNTER(late_stops, OBJECTS, "Stops that were reached after stop_deadline"),
@@ -98,10 +102,10 @@ static uint64_t column_ns(const tenure_distribution *distribution, const column 
     return *(const uint64_t *)(const void *)((const char *)distribution + of->offset);
 }
 
-/* A thread's name, without what would need escapes. */
-static void write_name(const char name[static 32], FILE *out)
+/* The name of a thread or a type, without what would need escapes. */
+static void write_name(const char *name, size_t size, FILE *out)
 {
-    for (unsigned i = 0; i < 32 && name[i] != '\0'; i++)
+    for (size_t i = 0; i < size && name[i] != '\0'; i++)
         fputc(isprint((unsigned char)name[i]) && name[i] != '"' && name[i] != '\\' ? name[i] : '-', out);
 }
 
@@ -143,8 +147,13 @@ static void write_text(const tenure_stats *stats, FILE *out)
     }
     if (stats->latest_name[0] != '\0') {
         fprintf(out, "  %-18s ", "latest_name");
-        write_name(stats->latest_name, out);
+        write_name(stats->latest_name, sizeof stats->latest_name, out);
         fprintf(out, "  The thread that it waited for\n");
+    }
+    if (stats->finalizer_slowest_type != 0) {
+        fprintf(out, "  %-18s ", "finalizer_type");
+        write_name(stats->finalizer_slowest_type, SIZE_MAX, out);
+        fprintf(out, "  Of the object that the slowest one was for\n");
     }
     fprintf(out, "  stops              count     mean");
     for (unsigned i = 0; i < COLUMN_COUNT; i++) fprintf(out, " %8s", columns[i].name);
@@ -174,8 +183,13 @@ static void write_json(const tenure_stats *stats, FILE *out)
     for (unsigned i = 0; i < FIGURE_COUNT; i++)
         fprintf(out, ",\"%s%s\":%" PRIu64, figures[i].name, figures[i].unit == NANOSECONDS ? "_ns" : "",
             figure_value(stats, &figures[i]));
+    if (stats->finalizer_slowest_type != 0) {
+        fprintf(out, ",\"finalizer_slowest_type\":\"");
+        write_name(stats->finalizer_slowest_type, SIZE_MAX, out);
+        fprintf(out, "\"");
+    }
     fprintf(out, ",\"latest_name\":\"");
-    write_name(stats->latest_name, out);
+    write_name(stats->latest_name, sizeof stats->latest_name, out);
     fprintf(out, "\",\"collections\":[%" PRIu64 ",%" PRIu64 ",%" PRIu64 "],\"pauses\":[", stats->collections[0],
         stats->collections[1], stats->collections[2]);
     for (unsigned i = 0; i < 3; i++) {
@@ -236,6 +250,13 @@ static void write_prometheus(const tenure_stats *stats, FILE *out)
             prometheus_seconds(figure_value(stats, of), out);
         else
             fprintf(out, " %" PRIu64 "\n", figure_value(stats, of));
+    }
+    if (stats->finalizer_slowest_type != 0) {
+        prometheus_family(
+            "finalizer_slowest", "_type", "Type whose object's finalizer or cleaner ran longest", "gauge", out);
+        fprintf(out, "tenure_finalizer_slowest_type{type=\"");
+        write_name(stats->finalizer_slowest_type, SIZE_MAX, out);
+        fprintf(out, "\"} 1\n");
     }
     prometheus_family("collections", "_total", "Collections by the oldest generation collected", "counter", out);
     for (unsigned i = 0; i < 3; i++)

@@ -27,6 +27,8 @@ enum {
 #define TENURE__KEY ((uint64_t)1 << 50)         /* it was made the key of some ephemeron */
 #define TENURE__WEAK ((uint64_t)1 << 51)        /* a weak reference to it is in no table */
 #define TENURE__WEAK_SHARED ((uint64_t)1 << 52) /* another one is in the table, for all who ask */
+#define TENURE__FINALIZER ((uint64_t)1 << 53)   /* it has a finalizer */
+#define TENURE__FINALIZER_TABLED ((uint64_t)1 << 54) /* its finalizer, if any, is in the table; another one is void */
 
 static inline _Atomic uint64_t *tenure__header_of(uintptr_t object) { return (_Atomic uint64_t *)(object - 8); }
 static inline uint64_t tenure__header_load(uintptr_t object)

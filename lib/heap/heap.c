@@ -2,6 +2,7 @@
 #include "lib/heap/heap.h"
 #include "lib/collection/cycle.h"
 #include "lib/collection/ephemeron.h"
+#include "lib/collection/finalizer.h"
 #include "lib/heap/limits.h"
 #include "lib/inspect/census.h"
 #include "threads/report.h"
@@ -57,6 +58,7 @@ static tenure_status create_parts(tenure_heap *heap)
 static void free_parts(tenure_heap *heap)
 {
     tenure__events_destroy(&heap->events);
+    tenure__finalizers_destroy(heap);
     tenure__ephemerons_destroy(heap);
     tenure__record_table_destroy(&heap->cells);
     free(heap->workers);
@@ -108,6 +110,7 @@ tenure_status tenure_heap_create(tenure_heap **out, const tenure_options *option
     heap->created_ns = tenure__now_ns();
     tenure__record_table_init(&heap->cells);
     tenure__ephemerons_init(heap);
+    tenure__finalizers_init(heap);
     status = create_parts(heap);
     if (status == TENURE_OK) status = tenure__world_init(&heap->world, heap, sizeof(tenure__allocator));
     if (status != TENURE_OK) {
@@ -128,23 +131,13 @@ tenure_status tenure_heap_create(tenure_heap **out, const tenure_options *option
     return TENURE_OK;
 }
 
-struct destruction {
-    tenure_heap *heap;
-    bool busy;
-};
-
-static void look_for_threads(tenure_heap *heap, void *arg)
-{
-    ((struct destruction *)arg)->busy = !cds_list_empty(&heap->world.every);
-}
-
 /* Outside: it waits for threads and for a grace period, and the caller may be attached to another heap. */
 static void destroy(void *arg)
 {
-    struct destruction *destruction = arg;
-    tenure_heap *heap = destruction->heap;
+    tenure_heap *heap = arg;
     if (heap->options.debug & TENURE_DEBUG_LEAK) tenure__leaks_print(heap);
     tenure__daemon_stop(heap);
+    tenure__finalizers_join(heap);
     tenure__gang_stop(&heap->world.gang);
     tenure__watch_stop(&heap->world);
     tenure__world_destroy(&heap->world);
@@ -154,11 +147,9 @@ static void destroy(void *arg)
 
 tenure_status tenure_heap_destroy(tenure_heap *heap)
 {
-    struct destruction destruction = { heap, false };
-    tenure__with_stop_lock(heap, look_for_threads, &destruction);
-    if (destruction.busy) return TENURE_EBUSY;
-    tenure__outside(destroy, &destruction);
-    return TENURE_OK;
+    const tenure_status status = tenure__finalizers_end(heap);
+    if (status == TENURE_OK) tenure__outside(destroy, heap);
+    return status;
 }
 
 struct oom_change {

@@ -98,6 +98,7 @@ typedef struct tenure__allocator {
     uint32_t logs; /* packets of this thread's log, the one being filled first; 0: none */
     tenure__records records[TENURE__RECORD_KINDS]; /* made since the last stop; owner, taken in stops */
     uint32_t ephemerons;                           /* made by this thread; owner */
+    uint32_t finalizing;                           /* finalizers that this thread is in; owner */
     uint64_t torture_count;
     _Atomic uint64_t allocated_bytes; /* chunks and large objects handed to this thread; read under RCU */
 } tenure__allocator;
@@ -244,8 +245,10 @@ struct tenure_heap {
 
     /* weak references and ephemerons */
     tenure__records records[TENURE__RECORD_KINDS][3]; /* by the younger of record and target; stopped */
+    uintptr_t unreached[2];                           /* weak references that may come back; in stops */
     tenure__record_table cells;                       /* shared weak references, by their targets' hash */
-    tenure__waiting waiting;                          /* ephemerons whose key was not reached */
+    tenure__finalizers_state finalizers;
+    tenure__waiting waiting; /* ephemerons whose key was not reached */
 
     /* trigger and sizing */
     _Atomic uint32_t gen0_used;   /* blocks handed out since the last collection */
@@ -298,7 +301,7 @@ struct tenure_heap {
 
     /* the daemon; lib/collection/daemon.c */
     pthread_t daemon;
-    _Atomic bool daemon_gone; /* this process is a child, and has no daemon yet */
+    _Atomic bool daemon_gone;         /* this process is a child, and has no daemon yet */
     _Atomic uint32_t populate_blocks; /* free blocks that the daemon keeps ready */
     _Atomic uint32_t fresh_taken;     /* blocks that were taken without having been populated */
     uint64_t used_peak_blocks;        /* since memory was last given back; daemon only */

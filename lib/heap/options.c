@@ -58,6 +58,7 @@ static const option options_table[] = {
     { "workers", COUNT, FIELD(workers), 0, NULL },
     { "lead", CHOICE, FIELD(lead), 0, leads },
     { "return_delay", TIME, FIELD(return_delay), 0, NULL },
+    { "destroy_wait", TIME, FIELD(destroy_wait), 0, NULL },
     { "huge_pages", CHOICE, FIELD(huge_pages), 0, switches },
     { "stop_deadline", TIME, FIELD(stop_deadline), 0, NULL },
     { "stop_deadline_stack", CHOICE, FIELD(stop_deadline_stack), 0, switches },
@@ -244,6 +245,7 @@ static const tenure_options defaults = {
     .lead = TENURE_LEAD_MUTATOR,
     .return_delay = 1000 * 1000 * 1000,
     .stop_deadline = 1000 * 1000 * 1000,
+    .destroy_wait = 1000 * 1000 * 1000,
 };
 
 /* Commas separate; blanks may stand around them. */
@@ -325,6 +327,7 @@ tenure_status tenure__options_check(const tenure_options *options, char *err, si
     } checks[] = {
         { options->roots > TENURE_ROOTS_PRECISE, "roots: unknown value" },
         { options->rcu > TENURE_RCU_OFF, "rcu: unknown value" },
+        { options->finalizers > TENURE_PUMP, "finalizers: unknown value" },
         { options->lead > TENURE_LEAD_DAEMON, "lead: unknown value" },
         { (options->debug & ~(uint32_t)TENURE_DEBUG_LEAK) != 0, "debug: unknown bits" },
         { (options->verify & ~(uint32_t)VERIFY_ALL) != 0, "verify: unknown bits" },

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <tenure/weak.h>
 
 /* --- records: each is in one list, but for those whose target is gone --- */
@@ -16,17 +17,27 @@
 typedef struct tenure__record {
     uintptr_t target; /* no reference to the tracer; written in stops */
     uintptr_t next;   /* in the list; likewise, and before by the thread that made it */
-    uint64_t hash;    /* the target's identity hash, if the record is in a table; 0: it is not */
+    uint64_t hash;    /* the target's identity hash, if the record is in a table; 0: it is not. Of watches and cleaners,
+                       * which never are: the target's type */
 } tenure__record;
 static_assert(offsetof(tenure__record, target) == offsetof(tenure_weak, target), "tenure_weak_get reads it");
 
-enum { TENURE__CELLS, TENURE__RECORD_KINDS };
+/* A record with something to run. While it is due its words (target, next, arg) are references. */
+typedef struct tenure__action {
+    tenure__record record;
+    uintptr_t fn; /* 0: cancelled, or it ran; atomic */
+    uintptr_t arg;
+} tenure__action;
+
+/* Weak references; those with a callback; finalizers; cleaners. The types of all but the first begin with watches. */
+enum { TENURE__CELLS, TENURE__WATCHES, TENURE__FINALIZERS, TENURE__CLEANERS, TENURE__RECORD_KINDS };
 
 typedef struct tenure__records {
     uintptr_t head, tail;
 } tenure__records;
 
 static inline tenure__record *tenure__record_at(uintptr_t address) { return (tenure__record *)address; }
+static inline tenure__action *tenure__action_at(uintptr_t address) { return (tenure__action *)address; }
 
 /* --- tables from an object to its record (record_table.c) --- */
 
@@ -56,6 +67,27 @@ uintptr_t tenure__record_find(tenure__record_shard *shard, uint64_t hash, uintpt
 bool tenure__record_add(tenure__record_shard *shard, uint64_t hash, uintptr_t record);
 /* Stopped: the record has moved; its target or it is gone (now: 0). */
 void tenure__record_moved(tenure__record_table *table, uint64_t hash, uintptr_t record, uintptr_t now);
+
+/* --- what is due (lib/collection/due.c, finalizer_run.c) --- */
+
+typedef struct tenure__finalizers_state {
+    uintptr_t due[3];         /* heads of lists by generation; lock, or stopped */
+    pthread_mutex_t lock;     /* for a few loads and stores; nobody holds it in a stop */
+    _Atomic uint32_t left;    /* due, or running; futex of those who wait for none */
+    _Atomic uint64_t made;    /* how many ever became due; written in stops */
+    uint64_t run, slowest_ns; /* lock */
+    const char *slowest_type; /* lock */
+    void (*ready_fn)(void *); /* lock */
+    void *ready_arg;
+    _Atomic bool ready; /* something became due since the daemon looked */
+    /* the thread */
+    pthread_t thread;       /* daemon */
+    _Atomic uint32_t state; /* none, runs, ended; futex */
+    _Atomic uint32_t wake;  /* futex of the thread */
+    _Atomic bool stops;
+    _Atomic pid_t tid;          /* while it is attached, or about to be */
+    tenure__record_table table; /* finalizers that were registered again, by their targets' hash */
+} tenure__finalizers_state;
 
 /* --- ephemerons (lib/collection/ephemeron.c) --- */
 

@@ -21,6 +21,16 @@ static uint64_t allocated_bytes(tenure_heap *heap)
     return bytes;
 }
 
+static void read_finalizers(tenure__finalizers_state *finalizers, tenure_stats *out)
+{
+    out->finalizers_pending = atomic_load_explicit(&finalizers->left, memory_order_relaxed);
+    TENURE__MUST(pthread_mutex_lock(&finalizers->lock));
+    out->finalizers_run = finalizers->run;
+    out->finalizer_slowest_ns = finalizers->slowest_ns;
+    out->finalizer_slowest_type = finalizers->slowest_type;
+    TENURE__MUST(pthread_mutex_unlock(&finalizers->lock));
+}
+
 void tenure_stats_read(tenure_heap *heap, tenure_stats *out)
 {
     memset(out, 0, sizeof *out);
@@ -47,6 +57,7 @@ void tenure_stats_read(tenure_heap *heap, tenure_stats *out)
     out->copied_objects = load(&heap->copied_objects);
     out->pinned_objects = load(&heap->pinned_objects);
     out->stayed_objects = load(&heap->stayed_objects);
+    read_finalizers(&heap->finalizers, out);
     out->weak_cleared = load(&heap->weak_cleared);
     out->logged_objects = load(&heap->logged_objects);
     out->lost_events = load(&heap->events.lost);

@@ -14,7 +14,7 @@ tenure__plan *tenure__plans = first_plans;
 static uint32_t capacity = FIRST_CAPACITY;
 static _Atomic uint32_t count = 1;
 
-static uint64_t bytes_header, refs_header, weak_header, ephemeron_header;
+static uint64_t bytes_header, refs_header, weak_header, ephemeron_header, action_headers[3], due_headers[3];
 const tenure_type tenure__bytes_type = { "bytes", &bytes_header, 0, 0, 0, TENURE__FLEX, 0, 1, 0, 1, 0 };
 const tenure_type tenure__refs_type = { "references", &refs_header, 0, 0, 0, TENURE__FLEX | TENURE__FLEX_REFS, 0, 8, 0,
     8, "" };
@@ -25,6 +25,26 @@ static const tenure__item ephemeron_items[] = { { offsetof(tenure__pending, key)
     { offsetof(tenure__pending, value), 1, 8, TENURE__REFERENCE } };
 const tenure_type tenure__ephemeron_type = { "ephemeron", &ephemeron_header, ephemeron_items, 0, 2,
     TENURE__EPHEMERON | TENURE__HIDDEN_WORDS, sizeof(tenure__pending), 8, 0, 0, "key, value" };
+
+#define TENURE__ACTION_TYPE(name, header, items, names)                                                               \
+    {                                                                                                                 \
+        name, header, items, 0, sizeof(items) / sizeof(items)[0], TENURE__HIDDEN_WORDS, sizeof(tenure__action), 8, 0, \
+            0, names                                                                                                  \
+    }
+static const tenure__item action_items[] = { { offsetof(tenure__action, arg), 1, 8, TENURE__REFERENCE } };
+static const tenure__item due_items[] = { { offsetof(tenure__action, record.target), 1, 8, TENURE__REFERENCE },
+    { offsetof(tenure__action, record.next), 1, 8, TENURE__REFERENCE },
+    { offsetof(tenure__action, arg), 1, 8, TENURE__REFERENCE } };
+const tenure_type tenure__action_types[] = {
+    TENURE__ACTION_TYPE("weak reference with callback", &action_headers[0], action_items, "arg"),
+    TENURE__ACTION_TYPE("finalizer", &action_headers[1], action_items, "arg"),
+    TENURE__ACTION_TYPE("cleaner", &action_headers[2], action_items, "arg"),
+};
+const tenure_type tenure__due_types[] = {
+    TENURE__ACTION_TYPE("due callback", &due_headers[0], due_items, "target, next, arg"),
+    TENURE__ACTION_TYPE("due finalizer", &due_headers[1], due_items, "target, next, arg"),
+    TENURE__ACTION_TYPE("due cleaner", &due_headers[2], due_items, "target, next, arg"),
+};
 
 uint32_t tenure__type_count(void) { return atomic_load_explicit(&count, memory_order_acquire); }
 
@@ -122,6 +142,10 @@ __attribute__((constructor(101))) static void register_own_types(void)
     tenure__type_register(&tenure__refs_type);
     tenure__type_register(&tenure__weak_type);
     tenure__type_register(&tenure__ephemeron_type);
+    for (unsigned i = 0; i < 3; i++) {
+        tenure__type_register(&tenure__action_types[i]);
+        tenure__type_register(&tenure__due_types[i]);
+    }
 }
 
 /* --- types learnt at run time --- */

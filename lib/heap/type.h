@@ -46,7 +46,8 @@ uint32_t tenure__type_count(void);
 const tenure_type *tenure__array_type(const tenure_type *element);
 
 extern const tenure_type tenure__bytes_type, tenure__refs_type;
-extern const tenure_type tenure__weak_type, tenure__ephemeron_type; /* lib/heap/record.h */
+/* lib/heap/record.h; the arrays by kind, from watches on */
+extern const tenure_type tenure__weak_type, tenure__ephemeron_type, tenure__action_types[3], tenure__due_types[3];
 
 /* Of who registers a type. */
 extern pthread_mutex_t tenure__types_lock;

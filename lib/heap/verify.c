@@ -6,9 +6,9 @@
  *   - every precise reference leads to an object's start that is alive
  *   - remembered sets are complete: an older object that refers to a younger one is logged or remembered
  *   - what is older than Gen 0 and not logged is armed
- *   - every weak reference that has a target is in the one list that it belongs to; the target is alive and its header
- *     says so, and the table finds the shared ones
- * Stopped world. It allocates nothing and takes no lock. */
+ *   - every record (weak reference, finalizer, cleaner) that has a target and is not due is in the one list that it
+ * belongs to; the target is alive and its header says so, and the table finds those that are in it Stopped world. It
+ * allocates nothing and takes no lock. */
 #include "lib/collection/remembered.h"
 #include <stdarg.h>
 #include <string.h>
@@ -22,8 +22,8 @@ typedef struct verification {
     unsigned generation;
     bool covered; /* it is logged: any younger reference is allowed */
     bool remembered;
-    bool cut;       /* a walk ended where a chunk is not yet used; behind it there are residents */
-    uint64_t cells; /* weak references that were met and have a target */
+    bool cut;         /* a walk ended where a chunk is not yet used; behind it there are residents */
+    uint64_t records; /* that were met, have a target and are not due */
 } verification;
 
 __attribute__((format(printf, 2, 3))) static void fault(verification *check, const char *format, ...)
@@ -113,7 +113,14 @@ static void check_reference(void *arg, uintptr_t slot, tenure__reference kind)
 
 /* --- objects --- */
 
-static bool plan_is_cell(const tenure__plan *plan) { return plan->type == &tenure__weak_type; }
+/* The kind of its records; TENURE__RECORD_KINDS: it is no type of records, or of those that are due. */
+static unsigned record_kind(const tenure__plan *plan)
+{
+    if (plan->type == &tenure__weak_type) return TENURE__CELLS;
+    for (unsigned kind = TENURE__WATCHES; kind < TENURE__RECORD_KINDS; kind++)
+        if (plan->type == &tenure__action_types[kind - TENURE__WATCHES]) return kind;
+    return TENURE__RECORD_KINDS;
+}
 
 static void check_object(verification *check, uintptr_t object, uint32_t block, unsigned least_generation)
 {
@@ -145,7 +152,7 @@ static void check_object(verification *check, uintptr_t object, uint32_t block, 
                      (tenure__flags_of(&heap->blocks[block]) & TENURE__BLOCK_RESCAN) != 0;
     check->remembered = (header & TENURE__REMEMBERED) != 0;
     if (check->sound) tenure__each_reference(heap, object, check->may_trace, check_reference, check);
-    check->cells += plan_is_cell(check->plan) && tenure__record_at(object)->target != 0;
+    check->records += record_kind(check->plan) != TENURE__RECORD_KINDS && tenure__record_at(object)->target != 0;
     if (check->plan->shape == TENURE__SHAPE_EPHEMERON &&
         atomic_load_explicit(&((tenure__pending *)object)->link, memory_order_relaxed) != 0)
         fault(check, "an ephemeron waits outside of a stop");
@@ -277,61 +284,74 @@ static void check_list(verification *check, const uint32_t *blocks, uint32_t cou
     }
 }
 
-/* --- weak references --- */
+/* --- records --- */
 
-static void check_cell(verification *check, tenure__record *cell, unsigned list)
+/* The target's header knows of a record that counts. */
+static void check_table(verification *check, const tenure__record *record, unsigned kind)
 {
     tenure_heap *heap = check->heap;
-    check->object = (uintptr_t)cell;
-    check->plan = &tenure__plans[0];
+    const bool finalizer = kind == TENURE__FINALIZERS;
+    if (finalizer && ((const tenure__action *)record)->fn == 0) return;
+    const uint64_t header = tenure__header_load(record->target);
+    const uint64_t tabled = finalizer ? TENURE__FINALIZER_TABLED : TENURE__WEAK_SHARED;
+    const uint64_t single = finalizer ? TENURE__FINALIZER | TENURE__FINALIZER_TABLED : TENURE__WEAK;
+    if ((header & (record->hash != 0 ? tabled : single)) == 0)
+        fault(check, "a record's target does not know: header %#lx", (unsigned long)header);
+    if (record->hash == 0) return;
+    tenure__record_table *table = finalizer ? &heap->finalizers.table : &heap->cells;
+    tenure__record_shard *shard = tenure__record_shard_of(table, record->hash);
+    if (tenure__record_find(shard, record->hash, record->target) != (uintptr_t)record)
+        fault(check, "a record is not in its table");
+}
+
+static void check_record(verification *check, const tenure__record *record, unsigned kind, unsigned list)
+{
+    tenure_heap *heap = check->heap;
+    check->object = (uintptr_t)record;
+    check->plan = 0;
     if (!starts_object(heap, check->object)) {
-        fault(check, "a list of weak references leads to no object");
+        fault(check, "a list of records leads to no object");
         return;
     }
     check->plan = tenure__plan_of(tenure__header_load(check->object));
     check->generation = generation_of(heap, check->object);
-    if (!plan_is_cell(check->plan)) fault(check, "a list of weak references leads to something else");
-    if (!starts_object(heap, cell->target)) {
-        fault(check, "a weak reference's target %#lx is no object", cell->target);
+    if (record_kind(check->plan) != kind) fault(check, "a list of records leads to something else");
+    if (!starts_object(heap, record->target)) {
+        fault(check, "a record's target %#lx is no object", record->target);
         return;
     }
-    const unsigned target = generation_of(heap, cell->target);
+    const unsigned target = generation_of(heap, record->target);
     if (list != (target < check->generation ? target : check->generation))
-        fault(check, "a weak reference to generation %u is in list %u", target, list);
-    const uint64_t header = tenure__header_load(cell->target);
-    if ((header & (cell->hash != 0 ? TENURE__WEAK_SHARED : TENURE__WEAK)) == 0)
-        fault(check, "a weak reference's target does not know: header %#lx", (unsigned long)header);
-    if (cell->hash == 0) return;
-    tenure__record_shard *shard = tenure__record_shard_of(&heap->cells, cell->hash);
-    if (tenure__record_find(shard, cell->hash, cell->target) != (uintptr_t)cell)
-        fault(check, "a shared weak reference is not in the table");
+        fault(check, "a record with a target of generation %u is in list %u", target, list);
+    if (kind == TENURE__CELLS || kind == TENURE__FINALIZERS) check_table(check, record, kind);
 }
 
-static uint64_t check_cells(verification *check, const tenure__records *records, unsigned list)
+static uint64_t check_records(verification *check, const tenure__records *records, unsigned kind, unsigned list)
 {
     const uint64_t most = atomic_load_explicit(&check->heap->used_blocks, memory_order_relaxed) * TENURE__GRANULES / 2;
     uint64_t count = 0;
     for (uintptr_t at = records->head; at != 0 && check->sound; at = tenure__record_at(at)->next) {
-        check_cell(check, tenure__record_at(at), list);
-        if (++count > most) fault(check, "a list of weak references has no end");
+        check_record(check, tenure__record_at(at), kind, list);
+        if (++count > most) fault(check, "a list of records has no end");
         if (tenure__record_at(at)->next == 0 && at != records->tail) fault(check, "a list does not end with its tail");
     }
     check->object = 0;
     return count;
 }
 
-static void check_weak(verification *check)
+static void check_all_records(verification *check)
 {
     tenure_heap *heap = check->heap;
-    uint64_t listed = 0, shared = 0;
-    for (unsigned list = 0; list < 3; list++) listed += check_cells(check, &heap->records[TENURE__CELLS][list], list);
-    tenure__mutator *mutator;
-    cds_list_for_each_entry(mutator, &heap->world.every, every_link) listed +=
-        check_cells(check, &((tenure__allocator *)mutator)->records[TENURE__CELLS], 0);
-    if (listed < check->cells || (listed > check->cells && !check->cut))
-        fault(check, "%lu weak references have a target, %lu are listed", check->cells, listed);
-    for (unsigned i = 0; i < TENURE__RECORD_SHARDS; i++) shared += heap->cells.shards[i].count;
-    if (shared > listed) fault(check, "%lu weak references are in the table, %lu are listed", shared, listed);
+    uint64_t listed = 0;
+    for (unsigned kind = 0; kind < TENURE__RECORD_KINDS; kind++) {
+        for (unsigned list = 0; list < 3; list++)
+            listed += check_records(check, &heap->records[kind][list], kind, list);
+        tenure__mutator *mutator;
+        cds_list_for_each_entry(mutator, &heap->world.every, every_link) listed +=
+            check_records(check, &((tenure__allocator *)mutator)->records[kind], kind, 0);
+    }
+    if (listed < check->records || (listed > check->records && !check->cut))
+        fault(check, "%lu records have a target, %lu are listed", check->records, listed);
 }
 
 bool tenure__verify_stopped(tenure_heap *heap, const char *when, bool may_trace)
@@ -339,7 +359,7 @@ bool tenure__verify_stopped(tenure_heap *heap, const char *when, bool may_trace)
     verification check = { .heap = heap, .when = when, .may_trace = may_trace, .sound = true };
     const uint64_t small = check_small(&check);
     (void)check_large(&check);
-    if (check.sound) check_weak(&check);
+    if (check.sound) check_all_records(&check);
     check.object = 0;
     check_list(&check, heap->gen0_blocks, atomic_load_explicit(&heap->gen0_count, memory_order_relaxed), 0);
     check_list(&check, heap->gen1_blocks, atomic_load_explicit(&heap->gen1_count, memory_order_relaxed), 1);

@@ -87,7 +87,7 @@ Test(ephemeron, ages_and_kinds)
 
 Test(ephemeron, dies_young)
 {
-    TENURE_LOCALS(self, l, node *key; tenure_ephemeron * pair; tenure_weak * witness; node * value;);
+    TENURE_LOCALS(self, l, node * key; tenure_ephemeron * pair; tenure_weak * witness; node * value;);
     l.key = fresh(1);
     l.value = fresh(2);
     l.witness = tenure_weak_new(self, l.value);
@@ -102,7 +102,7 @@ Test(ephemeron, dies_young)
 /* Nobody reaches the ephemeron: it keeps nothing. */
 Test(ephemeron, unreachable)
 {
-    TENURE_LOCALS(self, l, node *key; tenure_weak * witness; node * value;);
+    TENURE_LOCALS(self, l, node * key; tenure_weak * witness; node * value;);
     l.key = fresh(1);
     l.value = fresh(2);
     l.witness = tenure_weak_new(self, l.value);
@@ -120,7 +120,7 @@ typedef enum order { FORWARD, BACKWARD, SHUFFLED } order;
 /* pairs[i]: (key i, key i+1), found by the tracer in the given order; key 0 is held, or not. */
 static void chain(uint32_t length, order in, bool held, bool old, bool cyclic)
 {
-    TENURE_LOCALS(self, l, node **keys; tenure_ephemeron * *pairs; node * first; tenure_weak * last;);
+    TENURE_LOCALS(self, l, node * *keys; tenure_ephemeron * *pairs; node * first; tenure_weak * last;);
     collect(self, TENURE_GEN2); /* what an earlier chain left is not counted */
     l.keys = TENURE_NEW_REFS(self, node, length);
     l.pairs = TENURE_NEW_REFS(self, tenure_ephemeron, length);
@@ -174,7 +174,7 @@ static void chains_with(const char *words)
     restart(words);
     for (unsigned in = FORWARD; in <= SHUFFLED; in++)
         for (unsigned i = 0; i < 8; i++) {
-            TENURE_LOCALS(self, l, node **keys; tenure_ephemeron * *pairs;);
+            TENURE_LOCALS(self, l, node * *keys; tenure_ephemeron * *pairs;);
             chain(3000, (order)in, (i & 1) != 0, (i & 2) != 0, (i & 4) != 0);
         }
 }
@@ -184,7 +184,7 @@ Test(ephemeron, chains_that_stay) { chains_with("max_heap=256m,torture=nospace,v
 /* Blocks are scanned again instead of objects: more looks, the same result. */
 static void overflowing(bool held, unsigned length)
 {
-    TENURE_LOCALS(self, l, node **keys; tenure_ephemeron * *pairs; node * first;);
+    TENURE_LOCALS(self, l, node * *keys; tenure_ephemeron * *pairs; node * first;);
     l.keys = TENURE_NEW_REFS(self, node, length);
     l.pairs = TENURE_NEW_REFS(self, tenure_ephemeron, length);
     for (uint32_t i = 0; i < length; i++) {
@@ -241,7 +241,7 @@ Test(ephemeron, many_of_one_key)
 /* A sparse block keeps what is pinned in Gen 1 while the ephemeron becomes Gen 2. */
 Test(ephemeron, pinned_key_and_value)
 {
-    TENURE_LOCALS(self, l, node *key; node * value; tenure_ephemeron * pair; tenure_weak * witness;);
+    TENURE_LOCALS(self, l, node * key; node * value; tenure_ephemeron * pair; tenure_weak * witness;);
     for (unsigned which = 0; which < 2; which++) {
         l.key = fresh(1);
         l.value = fresh(2);
@@ -267,7 +267,7 @@ Test(ephemeron, pinned_key_and_value)
 
 Test(ephemeron, frozen)
 {
-    TENURE_LOCALS(self, l, node *key; node * other; tenure_ephemeron * old; tenure_ephemeron * late;);
+    TENURE_LOCALS(self, l, node * key; node * other; tenure_ephemeron * old; tenure_ephemeron * late;);
     l.key = fresh(1);
     l.old = ephemeron(l.key, fresh(2));
     cr_assert(eq(int, tenure_freeze(self), TENURE_OK));
@@ -298,7 +298,7 @@ static unsigned steps;
 /* Value n of a slot has a chain of three that hang on each other, or a value that refers to its own key. */
 static void put_pair(tenure_thread *thread, shelf *mine, unsigned slot)
 {
-    TENURE_LOCALS(thread, l, shelf *mine; node * value; tenure_ephemeron * pair;);
+    TENURE_LOCALS(thread, l, shelf * mine; node * value; tenure_ephemeron * pair;);
     l.mine = mine;
     l.value = tenure_new(thread, node_type);
     l.value->value = slot + 1;
@@ -341,7 +341,7 @@ static void churn_with(const char *words, tenure_roots roots, unsigned steps_of_
     heap = heap_of(&options);
     self = tenure_attach(heap);
     steps = ROUNDS(steps_of_each);
-    TENURE_LOCALS(self, l, shelf *own;);
+    TENURE_LOCALS(self, l, shelf * own;);
     pthread_t threads[THREADS];
     for (unsigned i = 0; i < THREADS; i++) {
         l.own = tenure_new(self, shelf_type);
@@ -359,8 +359,8 @@ Test(ephemeron, threads_verified)
 }
 Test(ephemeron, threads_tortured)
 {
-    churn_with("max_heap=64m,torture=alloc:50+evacuate+nospace+overflow,verify=before,after", TENURE_ROOTS_CONSERVATIVE,
-        1500);
+    churn_with(
+        "max_heap=64m,torture=alloc:50+evacuate+nospace+overflow,verify=before,after", TENURE_ROOTS_CONSERVATIVE, 1500);
 }
 Test(ephemeron, every_allocation)
 {

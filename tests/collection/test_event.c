@@ -250,6 +250,7 @@ static tenure_stats numbered_stats(void)
     tenure_stats stats;
     uint64_t *words = (uint64_t *)(void *)&stats;
     for (size_t i = 0; i < sizeof stats / sizeof *words; i++) words[i] = 1000000 + i;
+    stats.finalizer_slowest_type = "\"a type\""; /* escaped where it has to be */
     return stats;
 }
 

@@ -40,7 +40,7 @@ static uint64_t value_of(const tenure_weak *weak)
  * is gone after a collection of its own generation, not before. */
 static void constellation(unsigned target_age, unsigned weak_age, bool large)
 {
-    TENURE_LOCALS(self, l, node *target; tenure_weak * weak;);
+    TENURE_LOCALS(self, l, node * target; tenure_weak * weak;);
     for (unsigned step = 0; step <= target_age || step <= weak_age; step++) {
         if (step == 2 - (target_age > 2 ? 2 : target_age)) {
             if (large) {
@@ -81,7 +81,7 @@ Test(weak, follows_its_target)
 {
     static const tenure_generation order[] = { TENURE_GEN0, TENURE_GEN0, TENURE_GEN1, TENURE_GEN0, TENURE_GEN2,
         TENURE_GEN1, TENURE_GEN2 };
-    TENURE_LOCALS(self, l, node *target; tenure_weak * early; tenure_weak * late;);
+    TENURE_LOCALS(self, l, node * target; tenure_weak * early; tenure_weak * late;);
     l.target = fresh(3);
     l.early = tenure_weak_new(self, l.target);
     for (unsigned i = 0; i < 7; i++) {
@@ -97,7 +97,7 @@ Test(weak, follows_its_target)
 Test(weak, many_share_one)
 {
     enum { MANY = 100000 };
-    TENURE_LOCALS(self, l, node *target; tenure_weak * first; tenure_weak * second; tenure_weak * other;);
+    TENURE_LOCALS(self, l, node * target; tenure_weak * first; tenure_weak * second; tenure_weak * other;);
     l.target = fresh(1);
     l.first = tenure_weak_new(self, l.target);
     l.second = tenure_weak_new(self, l.target);
@@ -116,7 +116,7 @@ Test(weak, many_share_one)
 Test(weak, the_table_forgets)
 {
     enum { COUNT = 5000 };
-    TENURE_LOCALS(self, l, node **targets; tenure_weak * *keep; tenure_weak * weak;);
+    TENURE_LOCALS(self, l, node * *targets; tenure_weak * *keep; tenure_weak * weak;);
     l.targets = TENURE_NEW_REFS(self, node, COUNT);
     l.keep = TENURE_NEW_REFS(self, tenure_weak, COUNT);
     for (unsigned round = 0; round < 6; round++) {
@@ -160,7 +160,7 @@ Test(weak, no_memory)
 {
     heap_end(heap, self);
     begin_with("max_heap=4m,verify=after");
-    TENURE_LOCALS(self, l, node *target; node * rest; tenure_weak * weak;);
+    TENURE_LOCALS(self, l, node * target; node * rest; tenure_weak * weak;);
     l.target = fresh(5);
     l.weak = tenure_weak_new(self, l.target);
     for (node *more; (more = tenure_new(self, node_type)) != NULL; l.rest = more) TENURE_SET(self, more, next, l.rest);
@@ -180,7 +180,7 @@ static void rings(const char *words)
     enum { RINGS = 24, LENGTH = 30 };
     heap_end(heap, self);
     begin_with(words);
-    TENURE_LOCALS(self, l, node **ends; tenure_weak * *witnesses; big * large;);
+    TENURE_LOCALS(self, l, node * *ends; tenure_weak * *witnesses; big * large;);
     l.ends = TENURE_NEW_REFS(self, node, RINGS);
     l.witnesses = TENURE_NEW_REFS(self, tenure_weak, RINGS * LENGTH);
     for (unsigned at = 0; at < LENGTH; at++) {
@@ -227,7 +227,7 @@ Test(weak, rings_that_overflow) { rings("max_heap=128m,torture=overflow,verify=b
 Test(weak, pinned_in_a_sparse_block)
 {
     enum { COUNT = 50 };
-    TENURE_LOCALS(self, l, node *targets[COUNT]; tenure_weak * weak[COUNT];);
+    TENURE_LOCALS(self, l, node * targets[COUNT]; tenure_weak * weak[COUNT];);
     for (unsigned round = 0; round < 2; round++) {
         for (unsigned i = 0; i < COUNT; i++) {
             l.targets[i] = fresh(i + 1);
@@ -250,7 +250,7 @@ Test(weak, pinned_in_a_sparse_block)
 
 Test(weak, frozen)
 {
-    TENURE_LOCALS(self, l, node *a; node * b; tenure_weak * to_frozen; tenure_weak * from_frozen; tenure_weak * dead;);
+    TENURE_LOCALS(self, l, node * a; node * b; tenure_weak * to_frozen; tenure_weak * from_frozen; tenure_weak * dead;);
     l.a = fresh(1);
     l.b = fresh(2);
     l.from_frozen = tenure_weak_new(self, l.b);
@@ -352,7 +352,7 @@ static void churn_with(const char *words, tenure_roots roots, unsigned steps_of_
     heap = heap_of(&options);
     self = tenure_attach(heap);
     steps = ROUNDS(steps_of_each);
-    TENURE_LOCALS(self, l, shelf *shared; shelf * own;);
+    TENURE_LOCALS(self, l, shelf * shared; shelf * own;);
     pthread_t threads[THREADS];
     l.shared = tenure_new(self, shelf_type);
     collector gen0;
@@ -377,8 +377,8 @@ Test(weak, threads_verified)
 }
 Test(weak, threads_tortured)
 {
-    churn_with("max_heap=64m,torture=alloc:50+evacuate+nospace+overflow,verify=before,after", TENURE_ROOTS_CONSERVATIVE,
-        1000);
+    churn_with(
+        "max_heap=64m,torture=alloc:50+evacuate+nospace+overflow,verify=before,after", TENURE_ROOTS_CONSERVATIVE, 1000);
 }
 Test(weak, every_allocation)
 {
@@ -399,7 +399,7 @@ static void *ask(tenure_thread *thread, void *object)
 
 Test(weak, threads_share)
 {
-    TENURE_LOCALS(self, l, node *target;);
+    TENURE_LOCALS(self, l, node * target;);
     tenure_disable(heap); /* the answers are no roots */
     for (unsigned round = 0; round < ROUNDS(100); round++) {
         pthread_t threads[THREADS];
