@@ -17,5 +17,6 @@
 #include <tenure/thread.h>
 #include <tenure/type.h>
 #include <tenure/weak.h>
+#include <tenure/weakmap.h>
 
 #endif

@@ -17,6 +17,7 @@
 #include <urcu/urcu-qsbr.h>
 /* And then these, in any order. */
 #include <urcu/call-rcu.h>
+#include <urcu/rculfhash.h>
 #include <urcu/rculist.h>
 #include <urcu/static/urcu-qsbr.h>
 #include <urcu/wfcqueue.h>

@@ -11,6 +11,7 @@
 #include "lib/collection/remembered.h"
 #include "lib/collection/settle.h"
 #include "lib/collection/weak.h"
+#include "lib/collection/weakmap.h"
 #include "threads/report.h"
 #include <string.h>
 
@@ -67,6 +68,7 @@ static void trace_phase(void *arg, unsigned index, bool may_trace)
         const uint64_t start = tenure__now_ns();
         tenure__roots_trace(worker);
         tenure__finalizers_trace(worker);
+        tenure__entries_trace(worker);
         tenure__frozen_trace(worker);
         heap->event.roots_ns = tenure__now_ns() - start;
         if (heap->event.logged_objects > 50 && heap->options.workers > 1)
@@ -131,11 +133,11 @@ static void trace(tenure_heap *heap, tenure__phase_fn *phase, bool may_trace)
 static void settle_weak(tenure_heap *heap, bool may_trace)
 {
     tenure__weak_settle(heap);
-    tenure__ephemerons_clear(heap);
-    if (tenure__finalizers_settle(heap)) {
-        trace(heap, follow_phase, may_trace); /* so that all of them see everything whole */
-        tenure__ephemerons_clear(heap);
-    }
+    tenure__ephemerons_clear(heap, false);
+    /* So that all of them see everything whole. */
+    if (tenure__finalizers_settle(heap)) trace(heap, follow_phase, may_trace);
+    tenure__ephemerons_clear(heap, true);
+    tenure__maps_settle(heap);
     tenure__cleaners_settle(heap);
     tenure__weak_finish(heap);
     tenure__ephemerons_count(heap);

@@ -2,6 +2,7 @@
  * gives memory back. It is never part of a stop. */
 #include "lib/collection/cycle.h"
 #include "lib/collection/finalizer.h"
+#include "lib/collection/weakmap.h"
 #include "threads/futex.h"
 #include <errno.h>
 #include <signal.h>
@@ -31,7 +32,7 @@ void tenure__daemon_poke(tenure_heap *heap)
 void tenure__daemon_report(tenure_heap *heap)
 {
     if (atomic_load_explicit(&heap->full_wanted, memory_order_relaxed) ||
-        atomic_load_explicit(&heap->finalizers.ready, memory_order_relaxed) ||
+        atomic_load_explicit(&heap->finalizers.ready, memory_order_relaxed) || tenure__maps_wait_for_upkeep(heap) ||
         atomic_load_explicit(&heap->free_count, memory_order_relaxed) <
             atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed) / 2)
         tenure__daemon_poke(heap);
@@ -104,6 +105,7 @@ static void *daemon_thread(void *arg)
         const uint32_t seen = atomic_load_explicit(&heap->daemon_wake, memory_order_acquire);
         while (serve(heap)) {}
         tenure__finalizers_announce(heap);
+        tenure__maps_upkeep(heap);
         if (atomic_load_explicit(&heap->daemon_stops, memory_order_acquire)) return 0;
         /* Records of threads that are gone wait for a grace period: mutators that never stop announce quiescence. */
         if (atomic_load_explicit(&heap->world.retired, memory_order_relaxed) != 0) {

@@ -15,15 +15,31 @@
  * logged or remembered, as any older object with younger fields: there is no list of ephemerons. */
 #include "lib/collection/ephemeron.h"
 #include "lib/allocation/nursery.h"
+#include "lib/collection/weakmap.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <tenure/root.h>
 
-enum { FIRST_LOG2 = 10, COUNT_STEP = 64, END = 1 };
+/* What waits is named by its address, plus ENTRY if it is an entry of a weak map. A link is that of the next, plus END.
+ */
+enum { FIRST_LOG2 = 10, COUNT_STEP = 64, END = 1, ENTRY = 2 };
 
 static tenure__pending *pending_at(uintptr_t ephemeron) { return (tenure__pending *)ephemeron; }
 
 static uintptr_t key_of(uintptr_t ephemeron) { return __atomic_load_n(&pending_at(ephemeron)->key, __ATOMIC_RELAXED); }
+
+static _Atomic uintptr_t *link_of(uintptr_t waiter)
+{
+    return waiter & ENTRY ? &((tenure__map_entry *)(waiter & ~(uintptr_t)ENTRY))->link : &pending_at(waiter)->link;
+}
+
+/* What was not reached of that which it waits for; 0: nothing. */
+static uintptr_t awaits(const tenure_heap *heap, uintptr_t waiter)
+{
+    if (waiter & ENTRY) return tenure__entry_awaits(heap, waiter & ~(uintptr_t)ENTRY);
+    const uintptr_t key = key_of(waiter);
+    return tenure__in_arena(heap, key) && tenure__survivor(heap, key) == 0 ? key : 0;
+}
 
 static size_t chain_of(const tenure__waiting *waiting, uintptr_t key)
 {
@@ -32,67 +48,85 @@ static size_t chain_of(const tenure__waiting *waiting, uintptr_t key)
 
 /* --- in a stop --- */
 
-static void put(tenure__waiting *waiting, size_t chain, uintptr_t ephemeron)
+static void put(tenure__waiting *waiting, size_t chain, uintptr_t waiter)
 {
     _Atomic uintptr_t *head = &waiting->chains[chain];
     uintptr_t first = atomic_load_explicit(head, memory_order_relaxed);
     do {
         /* relaxed: published by the exchange. */
-        atomic_store_explicit(&pending_at(ephemeron)->link, first | END, memory_order_relaxed);
+        atomic_store_explicit(link_of(waiter), first | END, memory_order_relaxed);
         /* acq_rel: pairs with the exchange in take; see above. */
-    } while (
-        !atomic_compare_exchange_weak_explicit(head, &first, ephemeron, memory_order_acq_rel, memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(head, &first, waiter, memory_order_acq_rel, memory_order_relaxed));
     if (first == 0) /* relaxed: read when all work is done */
         atomic_fetch_or_explicit(
             &waiting->touched[chain / 4096], (uint64_t)1 << (chain / 64 % 64), memory_order_relaxed);
 }
 
-static bool key_reached(const tenure_heap *heap, uintptr_t ephemeron)
+/* All that it waited for was reached. */
+static void release(tenure__worker *worker, uintptr_t waiter)
 {
-    const uintptr_t key = key_of(ephemeron);
-    return !tenure__in_arena(heap, key) || tenure__survivor(heap, key) != 0;
+    /* relaxed: a worker that scans it meanwhile either waits no more or finds the key reached. */
+    atomic_store_explicit(link_of(waiter), 0, memory_order_relaxed);
+    if (waiter & ENTRY)
+        tenure__entry_reached(worker, waiter & ~(uintptr_t)ENTRY);
+    else
+        tenure__trace_push(worker, waiter | TENURE__ENTRY_AGAIN);
 }
 
-/* Takes the chain: what waits for a key that was reached is scanned again, the rest goes back. */
+static void take(tenure__worker *worker, size_t chain);
+
+/* Adds it to the chain of what it waits for, and looks again. */
+static void wait(tenure__worker *worker, uintptr_t waiter, uintptr_t awaited)
+{
+    const size_t chain = chain_of(&worker->heap->waiting, awaited);
+    put(&worker->heap->waiting, chain, waiter);
+    if (awaits(worker->heap, waiter) != awaited) take(worker, chain);
+}
+
+/* Takes the chain: what waits for nothing any more is scanned again, the rest goes back, or to the chain of the next
+ * thing that it waits for. */
 static void take(tenure__worker *worker, size_t chain)
 {
     tenure_heap *heap = worker->heap;
-    tenure__waiting *waiting = &heap->waiting;
-    bool again;
-    do {
-        again = false;
-        uintptr_t at = atomic_exchange_explicit(&waiting->chains[chain], 0, memory_order_acq_rel);
-        while (at != 0) {
-            const uintptr_t ephemeron = at;
-            at = atomic_load_explicit(&pending_at(ephemeron)->link, memory_order_relaxed) & ~(uintptr_t)END;
-            worker->ephemeron_looks++;
-            if (key_reached(heap, ephemeron)) {
-                /* relaxed: a worker that scans it meanwhile either waits no more or finds the key reached. */
-                atomic_store_explicit(&pending_at(ephemeron)->link, 0, memory_order_relaxed);
-                tenure__trace_push(worker, ephemeron | TENURE__ENTRY_AGAIN);
-            } else {
-                put(waiting, chain, ephemeron);
-                again |= key_reached(heap, ephemeron);
-            }
-        }
-    } while (again);
+    uintptr_t at = atomic_exchange_explicit(&heap->waiting.chains[chain], 0, memory_order_acq_rel);
+    while (at != 0) {
+        const uintptr_t waiter = at;
+        at = atomic_load_explicit(link_of(waiter), memory_order_relaxed) & ~(uintptr_t)END;
+        worker->ephemeron_looks++;
+        const uintptr_t awaited = awaits(heap, waiter);
+        if (awaited == 0)
+            release(worker, waiter);
+        else
+            wait(worker, waiter, awaited);
+    }
+}
+
+/* False: it waits already (scanned twice: remembered and flagged, say), and is in one chain only. */
+static bool may_wait(uintptr_t waiter)
+{
+    uintptr_t expected = 0;
+    return atomic_compare_exchange_strong_explicit(
+        link_of(waiter), &expected, END, memory_order_relaxed, memory_order_relaxed);
 }
 
 bool tenure__ephemeron_holds(tenure__worker *worker, uintptr_t ephemeron)
 {
-    tenure_heap *heap = worker->heap;
     worker->ephemeron_looks++;
     if (key_of(ephemeron) == 0) return false;
-    if (key_reached(heap, ephemeron)) return true;
-    /* Scanned twice (remembered and flagged, say): it waits already, and is in one chain only. */
-    uintptr_t expected = 0;
-    if (!atomic_compare_exchange_strong_explicit(
-            &pending_at(ephemeron)->link, &expected, END, memory_order_relaxed, memory_order_relaxed))
-        return false;
-    const size_t chain = chain_of(&heap->waiting, key_of(ephemeron));
-    put(&heap->waiting, chain, ephemeron);
-    if (key_reached(heap, ephemeron)) take(worker, chain);
+    const uintptr_t awaited = awaits(worker->heap, ephemeron);
+    if (awaited == 0) return true;
+    if (may_wait(ephemeron)) wait(worker, ephemeron, awaited);
     return false;
+}
+
+void tenure__entry_waits(tenure__worker *worker, uintptr_t entry)
+{
+    worker->ephemeron_looks++;
+    const uintptr_t awaited = tenure__entry_awaits(worker->heap, entry);
+    if (awaited == 0)
+        tenure__entry_reached(worker, entry);
+    else if (may_wait(entry | ENTRY))
+        wait(worker, entry | ENTRY, awaited);
 }
 
 void tenure__ephemeron_key_reached(tenure__worker *worker, uintptr_t key)
@@ -100,22 +134,28 @@ void tenure__ephemeron_key_reached(tenure__worker *worker, uintptr_t key)
     take(worker, chain_of(&worker->heap->waiting, key));
 }
 
-static uint64_t clear_chain(_Atomic uintptr_t *head)
+/* How many ephemerons were cleared; entries are counted when they are settled. */
+static uint64_t clear_chain(tenure_heap *heap, size_t chain, bool last)
 {
     uint64_t cleared = 0;
-    uintptr_t at = atomic_exchange_explicit(head, 0, memory_order_relaxed);
+    uintptr_t at = atomic_exchange_explicit(&heap->waiting.chains[chain], 0, memory_order_relaxed);
     while (at != 0) {
-        tenure__pending *pending = pending_at(at);
-        at = atomic_load_explicit(&pending->link, memory_order_relaxed) & ~(uintptr_t)END;
-        atomic_store_explicit(&pending->link, 0, memory_order_relaxed);
-        __atomic_store_n(&pending->key, 0, __ATOMIC_RELAXED);
-        __atomic_store_n(&pending->value, 0, __ATOMIC_RELAXED);
+        const uintptr_t waiter = at;
+        at = atomic_load_explicit(link_of(waiter), memory_order_relaxed) & ~(uintptr_t)END;
+        if ((waiter & ENTRY) && !last && tenure__entry_awaits_map(heap, waiter & ~(uintptr_t)ENTRY)) {
+            put(&heap->waiting, chain, waiter);
+            continue;
+        }
+        atomic_store_explicit(link_of(waiter), 0, memory_order_relaxed);
+        if (waiter & ENTRY) continue;
+        __atomic_store_n(&pending_at(waiter)->key, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&pending_at(waiter)->value, 0, __ATOMIC_RELAXED);
         cleared++;
     }
     return cleared;
 }
 
-void tenure__ephemerons_clear(tenure_heap *heap)
+void tenure__ephemerons_clear(tenure_heap *heap, bool last)
 {
     tenure__waiting *waiting = &heap->waiting;
     if (waiting->chains == 0) return;
@@ -125,7 +165,7 @@ void tenure__ephemerons_clear(tenure_heap *heap)
         for (; bits != 0; bits &= bits - 1) {
             const size_t first = word * 4096 + (size_t)__builtin_ctzll(bits) * 64;
             for (size_t chain = first; chain < first + 64; chain++)
-                heap->event.weak_cleared += clear_chain(&waiting->chains[chain]);
+                heap->event.weak_cleared += clear_chain(heap, chain, last);
         }
     }
 }
@@ -166,7 +206,7 @@ static void grow_locked(tenure__waiting *waiting, uint64_t count)
 }
 
 /* Counted in steps, so that threads do not fight for the counter. False: there are no chains at all. */
-static bool count_ephemeron(tenure__allocator *allocator)
+bool tenure__ephemerons_reserve(tenure__allocator *allocator)
 {
     if (allocator->ephemerons++ % COUNT_STEP != 0) return true;
     tenure__waiting *waiting = &allocator->mutator.record.heap->waiting;
@@ -183,7 +223,7 @@ tenure_ephemeron *tenure_ephemeron_new(tenure_thread *self, void *key, void *val
 {
     tenure__require_object(self, key, "tenure_ephemeron_new");
     TENURE_FRAME(self, key, value);
-    if (!count_ephemeron(tenure__allocator_of(self))) {
+    if (!tenure__ephemerons_reserve(tenure__allocator_of(self))) {
         errno = ENOMEM;
         return 0;
     }

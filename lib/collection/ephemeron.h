@@ -12,8 +12,14 @@ bool tenure__ephemeron_holds(tenure__worker *worker, uintptr_t ephemeron);
  */
 void tenure__ephemeron_key_reached(tenure__worker *worker, uintptr_t key);
 
-/* Clears what still waits. Leader, after tracing. */
-void tenure__ephemerons_clear(tenure_heap *heap);
+/* An entry of a weak map: alive now, or it waits as an ephemeron does. The worker that comes across it. */
+void tenure__entry_waits(tenure__worker *worker, uintptr_t entry);
+
+/* Clears what still waits. Leader, after tracing. Entries that lack nothing but their map are left until it is the last
+ * time: a finalizer may bring the map back, and then with all that lives in it. */
+void tenure__ephemerons_clear(tenure_heap *heap, bool last);
+/* A mutator is about to make an ephemeron or an entry; false: no memory. */
+bool tenure__ephemerons_reserve(tenure__allocator *allocator);
 /* Adds up what the workers counted. Leader. */
 void tenure__ephemerons_count(tenure_heap *heap);
 

@@ -33,13 +33,17 @@ static void append(tenure__records *list, uintptr_t record)
     list->tail = record;
 }
 
+void tenure__record_keep_in(tenure_heap *heap, unsigned kind, uintptr_t now, unsigned of_targets)
+{
+    const unsigned of_record = tenure__final_generation(heap, tenure__block_index(heap, now));
+    append(&heap->records[kind][of_record < of_targets ? of_record : of_targets], now);
+}
+
 void tenure__record_keep(tenure_heap *heap, unsigned kind, uintptr_t now, uintptr_t target)
 {
     tenure__record *record = tenure__record_at(now);
     if (record->target != target) __atomic_store_n(&record->target, target, __ATOMIC_RELAXED);
-    const unsigned of_record = tenure__final_generation(heap, tenure__block_index(heap, now));
-    const unsigned of_target = tenure__final_generation(heap, tenure__block_index(heap, target));
-    append(&heap->records[kind][of_record < of_target ? of_record : of_target], now);
+    tenure__record_keep_in(heap, kind, now, tenure__final_generation(heap, tenure__block_index(heap, target)));
 }
 
 void tenure__records_end(tenure_heap *heap, unsigned kind)

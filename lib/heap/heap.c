@@ -3,6 +3,7 @@
 #include "lib/collection/cycle.h"
 #include "lib/collection/ephemeron.h"
 #include "lib/collection/finalizer.h"
+#include "lib/collection/weakmap.h"
 #include "lib/heap/limits.h"
 #include "lib/inspect/census.h"
 #include "threads/report.h"
@@ -139,6 +140,7 @@ static void destroy(void *arg)
     tenure__daemon_stop(heap);
     tenure__finalizers_join(heap);
     tenure__gang_stop(&heap->world.gang);
+    tenure__maps_destroy(heap);
     tenure__watch_stop(&heap->world);
     tenure__world_destroy(&heap->world);
     tenure__roots_destroy(heap);

@@ -249,6 +249,8 @@ struct tenure_heap {
     tenure__record_table cells;                       /* shared weak references, by their targets' hash */
     tenure__finalizers_state finalizers;
     tenure__waiting waiting; /* ephemerons whose key was not reached */
+    _Atomic(struct tenure__map_node *) dead_nodes;  /* of weak maps, for the daemon to unlink */
+    _Atomic(tenure__map_body *) changed_maps;       /* for the daemon to free or enlarge */
 
     /* trigger and sizing */
     _Atomic uint32_t gen0_used;   /* blocks handed out since the last collection */

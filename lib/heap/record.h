@@ -18,7 +18,7 @@ typedef struct tenure__record {
     uintptr_t target; /* no reference to the tracer; written in stops */
     uintptr_t next;   /* in the list; likewise, and before by the thread that made it */
     uint64_t hash;    /* the target's identity hash, if the record is in a table; 0: it is not. Of watches and cleaners,
-                       * which never are: the target's type */
+                       * which never are: the target's type. Of entries: 1 if they keep nothing */
 } tenure__record;
 static_assert(offsetof(tenure__record, target) == offsetof(tenure_weak, target), "tenure_weak_get reads it");
 
@@ -29,8 +29,17 @@ typedef struct tenure__action {
     uintptr_t arg;
 } tenure__action;
 
-/* Weak references; those with a callback; finalizers; cleaners. The types of all but the first begin with watches. */
-enum { TENURE__CELLS, TENURE__WATCHES, TENURE__FINALIZERS, TENURE__CLEANERS, TENURE__RECORD_KINDS };
+/* Weak references; those with a callback; finalizers; cleaners: actions from watches on. Entries of weak maps; the maps,
+ * whose target is the map itself. */
+enum {
+    TENURE__CELLS,
+    TENURE__WATCHES,
+    TENURE__FINALIZERS,
+    TENURE__CLEANERS,
+    TENURE__ENTRIES,
+    TENURE__MAPS,
+    TENURE__RECORD_KINDS
+};
 
 typedef struct tenure__records {
     uintptr_t head, tail;
@@ -68,6 +77,23 @@ bool tenure__record_add(tenure__record_shard *shard, uint64_t hash, uintptr_t re
 /* Stopped: the record has moved; its target or it is gone (now: 0). */
 void tenure__record_moved(tenure__record_table *table, uint64_t hash, uintptr_t record, uintptr_t now);
 
+/* --- weak maps (lib/collection/weakmap.h) --- */
+
+typedef struct tenure__map_body tenure__map_body;
+typedef struct tenure__map_record {
+    tenure__record record;
+    tenure__map_body *body;
+} tenure__map_record;
+
+typedef struct tenure__map_entry {
+    tenure__record record; /* target: the map; hash: 1 if other is no reference but an object that it hangs on as well */
+    uintptr_t weak;        /* what it hangs on; written in stops */
+    uintptr_t other;       /* what it keeps; 0: nothing */
+    _Atomic uintptr_t link;        /* as tenure__pending's */
+    struct tenure__map_node *node; /* which leads to it; 0: no more. Atomic */
+} tenure__map_entry;
+static inline bool tenure__entry_keeps(const tenure__map_entry *entry) { return entry->record.hash == 0; }
+
 /* --- what is due (lib/collection/due.c, finalizer_run.c) --- */
 
 typedef struct tenure__finalizers_state {
@@ -100,7 +126,8 @@ static_assert(offsetof(tenure__pending, key) == offsetof(tenure_ephemeron, key) 
                   offsetof(tenure__pending, value) == offsetof(tenure_ephemeron, value),
     "tenure_ephemeron_key and _value read them");
 
-/* The ephemerons that wait for their keys, in chains by the keys' addresses; empty outside stops. */
+/* The ephemerons, and entries of weak maps, that wait for their keys, in chains by the keys' addresses; empty outside
+ * stops. */
 typedef struct tenure__waiting {
     _Atomic uintptr_t *chains; /* 0: there never was an ephemeron */
     _Atomic uint64_t *touched; /* a bit for every 64 chains: some of them were used in this collection */

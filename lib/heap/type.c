@@ -14,7 +14,8 @@ tenure__plan *tenure__plans = first_plans;
 static uint32_t capacity = FIRST_CAPACITY;
 static _Atomic uint32_t count = 1;
 
-static uint64_t bytes_header, refs_header, weak_header, ephemeron_header, action_headers[3], due_headers[3];
+static uint64_t bytes_header, refs_header, weak_header, ephemeron_header, action_headers[3], due_headers[3], map_header,
+    entry_header, entry_both_header;
 const tenure_type tenure__bytes_type = { "bytes", &bytes_header, 0, 0, 0, TENURE__FLEX, 0, 1, 0, 1, 0 };
 const tenure_type tenure__refs_type = { "references", &refs_header, 0, 0, 0, TENURE__FLEX | TENURE__FLEX_REFS, 0, 8, 0,
     8, "" };
@@ -45,6 +46,14 @@ const tenure_type tenure__due_types[] = {
     TENURE__ACTION_TYPE("due finalizer", &due_headers[1], due_items, "target, next, arg"),
     TENURE__ACTION_TYPE("due cleaner", &due_headers[2], due_items, "target, next, arg"),
 };
+
+const tenure_type tenure__map_type = { "weak map", &map_header, 0, 0, 0, TENURE__HIDDEN_WORDS,
+    sizeof(tenure__map_record), 8, 0, 0, 0 };
+static const tenure__item entry_items[] = { { offsetof(tenure__map_entry, other), 1, 8, TENURE__REFERENCE } };
+const tenure_type tenure__entry_type = { "weak map entry", &entry_header, entry_items, 0, 1, TENURE__HIDDEN_WORDS,
+    sizeof(tenure__map_entry), 8, 0, 0, "other" };
+const tenure_type tenure__entry_both_type = { "weak map entry that keeps nothing", &entry_both_header, 0, 0, 0,
+    TENURE__HIDDEN_WORDS, sizeof(tenure__map_entry), 8, 0, 0, 0 };
 
 uint32_t tenure__type_count(void) { return atomic_load_explicit(&count, memory_order_acquire); }
 
@@ -141,6 +150,9 @@ __attribute__((constructor(101))) static void register_own_types(void)
     tenure__type_register(&tenure__bytes_type);
     tenure__type_register(&tenure__refs_type);
     tenure__type_register(&tenure__weak_type);
+    tenure__type_register(&tenure__map_type);
+    tenure__type_register(&tenure__entry_type);
+    tenure__type_register(&tenure__entry_both_type);
     tenure__type_register(&tenure__ephemeron_type);
     for (unsigned i = 0; i < 3; i++) {
         tenure__type_register(&tenure__action_types[i]);

@@ -47,7 +47,8 @@ const tenure_type *tenure__array_type(const tenure_type *element);
 
 extern const tenure_type tenure__bytes_type, tenure__refs_type;
 /* lib/heap/record.h; the arrays by kind, from watches on */
-extern const tenure_type tenure__weak_type, tenure__ephemeron_type, tenure__action_types[3], tenure__due_types[3];
+extern const tenure_type tenure__weak_type, tenure__ephemeron_type, tenure__action_types[3], tenure__due_types[3],
+    tenure__map_type, tenure__entry_type, tenure__entry_both_type;
 
 /* Of who registers a type. */
 extern pthread_mutex_t tenure__types_lock;

@@ -10,6 +10,7 @@
  * belongs to; the target is alive and its header says so, and the table finds those that are in it Stopped world. It
  * allocates nothing and takes no lock. */
 #include "lib/collection/remembered.h"
+#include "lib/collection/weakmap.h"
 #include <stdarg.h>
 #include <string.h>
 
@@ -117,7 +118,9 @@ static void check_reference(void *arg, uintptr_t slot, tenure__reference kind)
 static unsigned record_kind(const tenure__plan *plan)
 {
     if (plan->type == &tenure__weak_type) return TENURE__CELLS;
-    for (unsigned kind = TENURE__WATCHES; kind < TENURE__RECORD_KINDS; kind++)
+    if (plan->type == &tenure__map_type) return TENURE__MAPS;
+    if (plan->type == &tenure__entry_type || plan->type == &tenure__entry_both_type) return TENURE__ENTRIES;
+    for (unsigned kind = TENURE__WATCHES; kind <= TENURE__CLEANERS; kind++)
         if (plan->type == &tenure__action_types[kind - TENURE__WATCHES]) return kind;
     return TENURE__RECORD_KINDS;
 }
@@ -304,6 +307,27 @@ static void check_table(verification *check, const tenure__record *record, unsig
         fault(check, "a record is not in its table");
 }
 
+/* An entry of a weak map: what it hangs on beside the map knows of it, and its node leads to it. The youngest of these,
+ * or generation. */
+static unsigned check_entry(verification *check, const tenure__map_entry *entry, unsigned generation)
+{
+    tenure_heap *heap = check->heap;
+    if (atomic_load_explicit(&entry->node->entry, memory_order_relaxed) != (uintptr_t)entry)
+        fault(check, "the node of a weak map's entry leads elsewhere");
+    if (atomic_load_explicit(&entry->link, memory_order_relaxed) != 0) fault(check, "an entry waits outside of a stop");
+    const uintptr_t keys[] = { entry->record.target, entry->weak, tenure__entry_keeps(entry) ? 0 : entry->other };
+    for (unsigned i = 0; i < 3; i++) {
+        if (!tenure__in_arena(heap, keys[i])) continue;
+        if (!starts_object(heap, keys[i]))
+            fault(check, "an entry hangs on %#lx, which is no object", keys[i]);
+        else if ((tenure__header_load(keys[i]) & TENURE__KEY) == 0)
+            fault(check, "an entry hangs on %#lx, whose header does not tell", keys[i]);
+        else if (generation_of(heap, keys[i]) < generation)
+            generation = generation_of(heap, keys[i]);
+    }
+    return generation;
+}
+
 static void check_record(verification *check, const tenure__record *record, unsigned kind, unsigned list)
 {
     tenure_heap *heap = check->heap;
@@ -320,7 +344,12 @@ static void check_record(verification *check, const tenure__record *record, unsi
         fault(check, "a record's target %#lx is no object", record->target);
         return;
     }
-    const unsigned target = generation_of(heap, record->target);
+    unsigned target = generation_of(heap, record->target);
+    if (kind == TENURE__ENTRIES) {
+        if (((const tenure__map_entry *)record)->node == 0)
+            return; /* removed since the last stop: nobody looks at the rest */
+        target = check_entry(check, (const tenure__map_entry *)record, target);
+    }
     if (list != (target < check->generation ? target : check->generation))
         fault(check, "a record with a target of generation %u is in list %u", target, list);
     if (kind == TENURE__CELLS || kind == TENURE__FINALIZERS) check_table(check, record, kind);

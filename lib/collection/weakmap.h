@@ -1,0 +1,57 @@
+/* Weak maps, between those who use them, the collections that find entries dead, and the daemon that looks after the
+ * tables. An entry is a heap object; what is in the table is a node outside the heap, which leads to its entry. */
+#ifndef TENURE_LIB_COLLECTION_WEAKMAP_H
+#define TENURE_LIB_COLLECTION_WEAKMAP_H
+
+#include "lib/collection/trace.h"
+#include <tenure/weakmap.h>
+
+struct tenure__map_body {
+    struct cds_lfht *table;
+    tenure_hash_fn *hash; /* NULL: by identity */
+    tenure_equal_fn *equal;
+    void *arg;
+    tenure_weakness weakness;
+    bool dead;                 /* the map was not reached: the daemon frees this when no node is left; stopped */
+    _Atomic uint64_t count;    /* entries */
+    _Atomic uint64_t nodes;    /* in the table */
+    _Atomic uint64_t buckets;  /* daemon */
+    _Atomic int32_t iterators; /* walks that are going on: nothing is unlinked meanwhile; -1: the daemon unlinks */
+    _Atomic bool queued;       /* for the daemon */
+    tenure__map_body *next;    /* there */
+};
+
+typedef struct tenure__map_node {
+    struct cds_lfht_node link;
+    /* The entry; 0: it died or was removed, and stays so. Written by exchange against what is there, or in stops. */
+    _Atomic uintptr_t entry;
+    tenure__map_body *body;
+    union {
+        struct tenure__map_node *next; /* of those that the daemon unlinks */
+        struct rcu_head retired;
+    };
+} tenure__map_node;
+
+/* What the entry still waits for before it is alive: a map or an object that was not reached; 0: nothing. */
+uintptr_t tenure__entry_awaits(const tenure_heap *heap, uintptr_t entry);
+/* Whether it lacks nothing but its map. */
+bool tenure__entry_awaits_map(const tenure_heap *heap, uintptr_t entry);
+/* All that it hangs on was reached: it is alive. The worker that found out. */
+void tenure__entry_reached(tenure__worker *worker, uintptr_t entry);
+
+/* Entries that a collection looks at: what lives already is followed, the others wait. Leader, with the roots. */
+void tenure__entries_trace(tenure__worker *worker);
+/* After all tracing: entries and maps that were not reached are gone. Leader, stopped. */
+void tenure__maps_settle(tenure_heap *heap);
+
+/* A node was added to the map. Running mutators. */
+void tenure__map_grown(tenure_heap *heap, tenure__map_body *body);
+/* Lets go of the node: its entry is gone. Whoever made it so. */
+void tenure__map_node_retire(tenure_heap *heap, tenure__map_node *node);
+
+/* Unlinks dead nodes, frees dead maps, enlarges tables. Daemon; and at the heap's end, for all maps. */
+void tenure__maps_upkeep(tenure_heap *heap);
+bool tenure__maps_wait_for_upkeep(const tenure_heap *heap);
+void tenure__maps_destroy(tenure_heap *heap);
+
+#endif

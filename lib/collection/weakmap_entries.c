@@ -1,0 +1,244 @@
+/* Entries of weak maps in a collection. An entry is alive if its map is and what it hangs on: an ephemeron with several
+ * keys, which waits for one after the other (ephemeron.c). Nothing refers to it but its node, outside the heap, so the
+ * lists of records tell of every entry; who finds it alive follows the node's word like a root. */
+#include "lib/collection/cycle.h"
+#include "lib/collection/ephemeron.h"
+#include "lib/collection/records.h"
+#include "lib/collection/weakmap.h"
+#include <errno.h>
+#include <stdlib.h>
+
+static tenure__map_entry *entry_at(uintptr_t address) { return (tenure__map_entry *)address; }
+
+static bool lives(const tenure_heap *heap, uintptr_t object)
+{
+    return !tenure__in_arena(heap, object) || tenure__survivor(heap, object) != 0;
+}
+
+/* What it hangs on beside its map: up to two objects. */
+static uintptr_t lacks(const tenure_heap *heap, const tenure__map_entry *entry)
+{
+    if (!lives(heap, entry->weak)) return entry->weak;
+    return !tenure__entry_keeps(entry) && !lives(heap, entry->other) ? entry->other : 0;
+}
+
+uintptr_t tenure__entry_awaits(const tenure_heap *heap, uintptr_t entry)
+{
+    const uintptr_t map = entry_at(entry)->record.target;
+    return lives(heap, map) ? lacks(heap, entry_at(entry)) : map;
+}
+
+bool tenure__entry_awaits_map(const tenure_heap *heap, uintptr_t entry) { return lacks(heap, entry_at(entry)) == 0; }
+
+static tenure__map_node *node_of(uintptr_t entry) { return __atomic_load_n(&entry_at(entry)->node, __ATOMIC_RELAXED); }
+
+void tenure__entry_reached(tenure__worker *worker, uintptr_t entry)
+{
+    tenure__trace_push(worker, (uintptr_t)&node_of(entry)->entry | TENURE__ENTRY_SLOT);
+}
+
+void tenure__entries_trace(tenure__worker *worker)
+{
+    const tenure_heap *heap = worker->heap;
+    for (int generation = 0; generation <= heap->condemned; generation++)
+        for (uintptr_t at = heap->records[TENURE__ENTRIES][generation].head; at != 0; at = entry_at(at)->record.next) {
+            __builtin_prefetch((void *)entry_at(at)->record.next);
+            if (node_of(at) != 0) tenure__entry_waits(worker, at);
+        }
+}
+
+/* --- afterwards --- */
+
+void tenure__map_node_retire(tenure_heap *heap, tenure__map_node *node)
+{
+    atomic_fetch_sub_explicit(&node->body->count, 1, memory_order_relaxed);
+    tenure__map_node *first = atomic_load_explicit(&heap->dead_nodes, memory_order_relaxed);
+    do node->next = first;
+    /* release: pairs with the acquire of the daemon, which reads next. */
+    while (!atomic_compare_exchange_weak_explicit(
+        &heap->dead_nodes, &first, node, memory_order_release, memory_order_relaxed));
+}
+
+static unsigned generation_of(const tenure_heap *heap, uintptr_t object)
+{
+    return tenure__in_arena(heap, object) ? tenure__final_generation(heap, tenure__block_index(heap, object)) : 2;
+}
+
+static uintptr_t survivor(const tenure_heap *heap, uintptr_t object)
+{
+    return tenure__in_arena(heap, object) ? tenure__survivor(heap, object) : object;
+}
+
+static void let_go(tenure__map_entry *entry)
+{
+    __atomic_store_n(&entry->record.target, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->node, 0, __ATOMIC_RELAXED);
+}
+
+static void settle_entry(tenure_heap *heap, unsigned kind, uintptr_t was)
+{
+    tenure__map_node *node = node_of(was);
+    const uintptr_t now = tenure__survivor(heap, was);
+    if (node == 0 || now == 0 || tenure__entry_awaits(heap, was) != 0) {
+        if (now != 0) let_go(entry_at(now)); /* a stale word on some stack keeps the entry itself */
+        if (node == 0) return;               /* it was replaced, or removed */
+        atomic_store_explicit(&node->entry, 0, memory_order_relaxed);
+        tenure__map_node_retire(heap, node);
+        heap->event.weak_cleared++;
+        return;
+    }
+    tenure__map_entry *entry = entry_at(now);
+    const uintptr_t map = tenure__survivor(heap, entry->record.target), weak = survivor(heap, entry->weak);
+    if (entry->record.target != map) __atomic_store_n(&entry->record.target, map, __ATOMIC_RELAXED);
+    if (entry->weak != weak) __atomic_store_n(&entry->weak, weak, __ATOMIC_RELAXED);
+    unsigned youngest = generation_of(heap, map);
+    if (generation_of(heap, weak) < youngest) youngest = generation_of(heap, weak);
+    if (!tenure__entry_keeps(entry)) {
+        const uintptr_t other = survivor(heap, entry->other);
+        if (entry->other != other) __atomic_store_n(&entry->other, other, __ATOMIC_RELAXED);
+        if (generation_of(heap, other) < youngest) youngest = generation_of(heap, other);
+    }
+    tenure__record_keep_in(heap, kind, now, youngest);
+}
+
+static void queue_body(tenure_heap *heap, tenure__map_body *body)
+{
+    if (atomic_exchange_explicit(&body->queued, true, memory_order_relaxed)) return;
+    tenure__map_body *first = atomic_load_explicit(&heap->changed_maps, memory_order_relaxed);
+    do body->next = first;
+    /* release: as in tenure__map_node_retire. */
+    while (!atomic_compare_exchange_weak_explicit(
+        &heap->changed_maps, &first, body, memory_order_release, memory_order_relaxed));
+}
+
+static void settle_map(tenure_heap *heap, unsigned kind, uintptr_t was)
+{
+    const uintptr_t now = tenure__survivor(heap, was);
+    tenure__map_body *body = ((tenure__map_record *)was)->body;
+    if (now != 0) {
+        tenure__record_keep(heap, kind, now, now);
+        return;
+    }
+    body->dead = true;
+    queue_body(heap, body);
+}
+
+void tenure__maps_settle(tenure_heap *heap)
+{
+    tenure__records_settle(heap, TENURE__ENTRIES, settle_entry);
+    tenure__records_settle(heap, TENURE__MAPS, settle_map);
+}
+
+/* --- upkeep --- */
+
+enum { UNLINK_STEP = 64 };
+
+static void free_node(struct rcu_head *head)
+{
+    tenure__map_node *node = caa_container_of(head, tenure__map_node, retired);
+    tenure__tsan_acquire(node);
+    free(node);
+}
+
+/* False: somebody walks the map. */
+static bool unlink_node(tenure__map_node *node)
+{
+    tenure__map_body *body = node->body;
+    int32_t nobody = 0;
+    /* acquire, release below: pair with those of a walk's begin and end; no node that a walk holds is unlinked. */
+    if (!atomic_compare_exchange_strong_explicit(
+            &body->iterators, &nobody, -1, memory_order_acquire, memory_order_relaxed))
+        return false;
+    cds_lfht_del(body->table, &node->link);
+    atomic_store_explicit(&body->iterators, 0, memory_order_release);
+    tenure__tsan_release(node);
+    tenure__rcu_call(&node->retired, free_node);
+    atomic_fetch_sub_explicit(&body->nodes, 1, memory_order_relaxed);
+    return true;
+}
+
+static void unlink_nodes(tenure_heap *heap)
+{
+    tenure__map_node *node = atomic_exchange_explicit(&heap->dead_nodes, 0, memory_order_acquire);
+    for (unsigned done = 1; node != 0; done++) {
+        tenure__map_node *next = node->next;
+        if (!unlink_node(node)) {
+            atomic_fetch_add_explicit(&node->body->count, 1, memory_order_relaxed); /* retiring counts it again */
+            tenure__map_node_retire(heap, node);
+        }
+        node = next;
+        if (done % UNLINK_STEP == 0) urcu_qsbr_quiescent_state();
+    }
+}
+
+static void free_body(tenure__map_body *body)
+{
+    if (cds_lfht_destroy(body->table, 0) != 0) tenure__fatal(__func__, __LINE__, EBUSY);
+    free(body);
+}
+
+static void look_after(tenure_heap *heap, tenure__map_body *body)
+{
+    /* seq_cst: who adds a node and finds it queued has counted the node before (tenure__map_grown). */
+    atomic_store_explicit(&body->queued, false, memory_order_seq_cst);
+    const uint64_t nodes = atomic_load_explicit(&body->nodes, memory_order_seq_cst);
+    if (body->dead) {
+        if (nodes == 0)
+            free_body(body);
+        else
+            queue_body(heap, body);
+        return;
+    }
+    uint64_t buckets = atomic_load_explicit(&body->buckets, memory_order_relaxed);
+    if (nodes <= buckets) return;
+    while (buckets < 2 * nodes) buckets *= 2;
+    cds_lfht_resize(body->table, buckets);
+    atomic_store_explicit(&body->buckets, buckets, memory_order_relaxed);
+}
+
+void tenure__map_grown(tenure_heap *heap, tenure__map_body *body)
+{
+    const uint64_t nodes = atomic_fetch_add_explicit(&body->nodes, 1, memory_order_seq_cst) + 1;
+    if (nodes <= atomic_load_explicit(&body->buckets, memory_order_relaxed)) return;
+    if (atomic_load_explicit(&body->queued, memory_order_seq_cst)) return;
+    queue_body(heap, body);
+    tenure__daemon_poke(heap);
+}
+
+bool tenure__maps_wait_for_upkeep(const tenure_heap *heap)
+{
+    return atomic_load_explicit(&heap->dead_nodes, memory_order_relaxed) != 0 ||
+           atomic_load_explicit(&heap->changed_maps, memory_order_relaxed) != 0;
+}
+
+void tenure__maps_upkeep(tenure_heap *heap)
+{
+    if (!tenure__maps_wait_for_upkeep(heap)) return;
+    tenure__fork_hold();
+    const bool registered = tenure__rcu_registered();
+    if (!registered) tenure__rcu_register();
+    unlink_nodes(heap);
+    tenure__map_body *body = atomic_exchange_explicit(&heap->changed_maps, 0, memory_order_acquire);
+    while (body != 0) {
+        tenure__map_body *next = body->next;
+        look_after(heap, body);
+        body = next;
+    }
+    if (!registered) tenure__rcu_unregister();
+    tenure__fork_unhold();
+}
+
+/* No thread is left: all maps and entries are as if they had died. */
+void tenure__maps_destroy(tenure_heap *heap)
+{
+    for (unsigned generation = 0; generation < 3; generation++) {
+        for (uintptr_t at = heap->records[TENURE__ENTRIES][generation].head; at != 0; at = entry_at(at)->record.next)
+            if (node_of(at) != 0) tenure__map_node_retire(heap, node_of(at));
+        for (uintptr_t at = heap->records[TENURE__MAPS][generation].head; at != 0;
+             at = ((tenure__map_record *)at)->record.next) {
+            ((tenure__map_record *)at)->body->dead = true;
+            queue_body(heap, ((tenure__map_record *)at)->body);
+        }
+    }
+    tenure__maps_upkeep(heap);
+}

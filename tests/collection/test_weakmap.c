@@ -1,0 +1,470 @@
+/* Weak maps and sets: entries live as long as what they hang on, whoever reads, writes and collects meanwhile. */
+#include "lib/collection/weakmap.h"
+#include "tests/threads/threads.h"
+
+typedef struct word {
+    struct word *other; /* whatever it refers to */
+    uint64_t number;
+} word;
+TENURE_TYPE(word_type, word, other);
+TENURE_TYPE_LEAF(plain_type, word);
+
+static word *new_word(tenure_thread *self, uint64_t number)
+{
+    word *fresh = tenure_new(self, word_type);
+    REQUIRE(fresh != NULL);
+    fresh->number = number;
+    return fresh;
+}
+
+static uint64_t hash_number(const void *key, void *arg)
+{
+    (void)arg;
+    return ((const word *)key)->number;
+}
+static bool equal_numbers(const void *key, const void *probe, void *arg)
+{
+    (void)arg;
+    return ((const word *)key)->number == ((const word *)probe)->number;
+}
+static uint64_t hash_badly(const void *key, void *arg)
+{
+    (void)key, (void)arg;
+    return 7;
+}
+
+/* Precise heaps: what dies, dies. */
+static tenure_heap *heap;
+static tenure_thread *self;
+static tenure_weakmap *map;
+static word *keys[64], *values[64];
+
+static void begin_with(const char *words)
+{
+    heap = precise_heap_with(words);
+    self = tenure_attach(heap);
+    cr_assert(eq(int, tenure_root_add(heap, &map), TENURE_OK));
+    cr_assert(eq(int, tenure_root_range_add(heap, keys, sizeof keys, TENURE_PRECISE), TENURE_OK));
+    cr_assert(eq(int, tenure_root_range_add(heap, values, sizeof values, TENURE_PRECISE), TENURE_OK));
+}
+static void begin(void) { begin_with("verify=before+after"); }
+static void end(void)
+{
+    verify(self);
+    heap_end(heap, self);
+}
+TestSuite(weakmap, .init = begin, .fini = end);
+
+static void fill(unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        keys[i] = new_word(self, i);
+        values[i] = new_word(self, 1000 + i);
+        cr_assert(eq(int, tenure_weakmap_put(self, map, keys[i], values[i]), TENURE_OK));
+    }
+}
+
+static void forget(word **words, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) words[i] = NULL;
+}
+
+static word *get(word *key) { return tenure_weakmap_get(self, map, key); }
+
+Test(weakmap, identity_through_all_generations)
+{
+    map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+    fill(64);
+    forget(values, 64); /* the map keeps them */
+    for (unsigned round = 0; round < 9; round++) {
+        for (unsigned i = 0; i < 64; i++) {
+            cr_assert(get(keys[i]) != NULL);
+            cr_assert(eq(u64, get(keys[i])->number, 1000 + i));
+        }
+        cr_assert(eq(sz, tenure_weakmap_count(self, map), 64));
+        collect(self, (tenure_generation)(round % 3));
+    }
+    word *stranger = new_word(self, 1);
+    cr_expect(get(stranger) == NULL);
+    cr_expect(tenure_weakmap_get(self, map, &stranger) == NULL); /* no heap object at all */
+}
+
+static void expect_gone(tenure_generation generation)
+{
+    collect(self, generation);
+    cr_expect(eq(sz, tenure_weakmap_count(self, map), 0));
+}
+
+Test(weakmap, entries_go_with_their_keys)
+{
+    static tenure_weak *of_value;
+    cr_assert(eq(int, tenure_root_add(heap, &of_value), TENURE_OK));
+    for (int generation = 0; generation < 3; generation++) {
+        map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+        fill(64);
+        /* A value that leads back to its key keeps neither. */
+        for (unsigned i = 0; i < 64; i++) TENURE_SET(self, values[i], other, keys[i]);
+        of_value = tenure_weak_new(self, values[5]);
+        for (int i = 0; i < generation; i++) collect(self, (tenure_generation)i);
+        forget(values, 64);
+        forget(keys, 32);
+        collect(self, TENURE_GEN2);
+        cr_expect(eq(sz, tenure_weakmap_count(self, map), 32));
+        cr_expect(tenure_weak_get(self, of_value) == NULL);
+        for (unsigned i = 32; i < 64; i++) cr_assert(get(keys[i])->other == keys[i]);
+        forget(keys, 64);
+        expect_gone(TENURE_GEN2);
+    }
+}
+
+Test(weakmap, young_entries_go_in_young_collections)
+{
+    map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+    collect(self, TENURE_GEN2);
+    fill(64);
+    forget(keys, 64);
+    forget(values, 64);
+    expect_gone(TENURE_GEN0);
+    fill(64);
+    collect(self, TENURE_GEN0);
+    forget(keys, 64);
+    forget(values, 64);
+    expect_gone(TENURE_GEN1);
+}
+
+Test(weakmap, values_keep_keys)
+{
+    map = tenure_weakmap_new(self, TENURE_WEAK_VALUES, hash_number, equal_numbers, NULL);
+    fill(64);
+    forget(keys, 64);
+    collect(self, TENURE_GEN1);
+    word probe = { NULL, 17 };
+    cr_assert(get(&probe) == values[17]);
+    forget(values, 17);
+    collect(self, TENURE_GEN2);
+    cr_expect(eq(sz, tenure_weakmap_count(self, map), 64 - 17));
+    forget(values, 64);
+    expect_gone(TENURE_GEN2);
+    cr_expect(get(&probe) == NULL);
+}
+
+Test(weakmap, both_keep_nothing)
+{
+    map = tenure_weakmap_new(self, TENURE_WEAK_BOTH, NULL, NULL, NULL);
+    fill(64);
+    collect(self, TENURE_GEN1);
+    forget(keys, 20);
+    forget(values + 20, 20);
+    collect(self, TENURE_GEN2);
+    cr_expect(eq(sz, tenure_weakmap_count(self, map), 24));
+    for (unsigned i = 40; i < 64; i++) cr_assert(get(keys[i]) == values[i]);
+}
+
+/* Key of one entry, value of the next, through all maps' kinds of chain, in both orders: one collection settles it. */
+Test(weakmap, chains_of_entries)
+{
+    for (int backwards = 0; backwards < 2; backwards++) {
+        map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+        for (unsigned i = 0; i < 64; i++) keys[i] = new_word(self, i);
+        for (unsigned i = 0; i < 63; i++) {
+            const unsigned at = backwards ? 62 - i : i;
+            cr_assert(eq(int, tenure_weakmap_put(self, map, keys[at], keys[at + 1]), TENURE_OK));
+        }
+        forget(keys + 1, 63);
+        collect(self, TENURE_GEN2);
+        cr_expect(eq(sz, tenure_weakmap_count(self, map), 63));
+        word *at = keys[0];
+        for (unsigned i = 1; i < 64; i++) {
+            at = get(at);
+            cr_assert(at != NULL);
+            cr_assert(eq(u64, at->number, i));
+        }
+        forget(keys, 1);
+        expect_gone(TENURE_GEN2);
+    }
+}
+
+Test(weakmap, a_map_that_dies)
+{
+    static tenure_weak *of_value;
+    cr_assert(eq(int, tenure_root_add(heap, &of_value), TENURE_OK));
+    for (int generation = 0; generation < 3; generation++) {
+        map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+        fill(64);
+        of_value = tenure_weak_new(self, values[3]);
+        for (int i = 0; i <= generation; i++) collect(self, (tenure_generation)i);
+        forget(values, 64);
+        map = NULL; /* while the keys live */
+        collect(self, TENURE_GEN2);
+        cr_expect(tenure_weak_get(self, of_value) == NULL);
+        /* The daemon frees what was outside the heap. */
+        while (tenure__maps_wait_for_upkeep(heap)) {
+            tenure_poll(self);
+            sched_yield();
+        }
+    }
+}
+
+static bool kept_after_finalizing;
+static void keep_map(tenure_thread *thread, void *object, void *arg)
+{
+    (void)thread, (void)arg;
+    map = ((void **)object)[0];
+    kept_after_finalizing = true;
+}
+
+/* A finalizer brings the map back: with the entries whose keys lived all the time, without those whose keys did not. */
+Test(weakmap, brought_back)
+{
+    void *owner = TENURE_NEW_REFS(self, word, 1);
+    TENURE_FRAME(self, owner);
+    map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+    fill(64);
+    forget(values, 64);
+    tenure_store(self, owner, owner, map);
+    cr_assert(eq(int, tenure_finalize(self, owner, keep_map, NULL), TENURE_OK));
+    map = NULL;
+    owner = NULL;
+    forget(keys, 32);
+    collect(self, TENURE_GEN2);
+    cr_assert(eq(int, tenure_finalizers_drain(self, 10u * 1000 * 1000 * 1000), TENURE_OK));
+    cr_assert(kept_after_finalizing);
+    cr_expect(eq(sz, tenure_weakmap_count(self, map), 32));
+    for (unsigned i = 32; i < 64; i++) cr_assert(eq(u64, get(keys[i])->number, 1000 + i));
+}
+
+/* --- put, remove, intern --- */
+
+Test(weakmap, replace_and_remove)
+{
+    map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, hash_number, equal_numbers, NULL);
+    fill(64);
+    word *again = new_word(self, 9);
+    TENURE_FRAME(self, again);
+    cr_assert(eq(int, tenure_weakmap_put(self, map, again, values[1]), TENURE_OK));
+    cr_expect(eq(sz, tenure_weakmap_count(self, map), 64));
+    cr_expect(get(keys[9]) == values[1]);
+    keys[9] = NULL; /* the entry hangs on the other one now */
+    collect(self, TENURE_GEN2);
+    cr_expect(get(again) == values[1]);
+    cr_expect(tenure_weakmap_put_if_absent(self, map, again, values[2]) == values[1]);
+    cr_expect(tenure_weakmap_remove(self, map, again));
+    cr_expect(not(tenure_weakmap_remove(self, map, again)));
+    cr_expect(get(again) == NULL);
+    cr_expect(tenure_weakmap_put_if_absent(self, map, again, values[2]) == values[2]);
+    for (unsigned i = 0; i < 64; i++)
+        if (i != 9) cr_expect(tenure_weakmap_remove(self, map, keys[i]));
+    cr_expect(eq(sz, tenure_weakmap_count(self, map), 1));
+    collect(self, TENURE_GEN0);
+    collect(self, TENURE_GEN2);
+    cr_expect(get(again) == values[2]);
+}
+
+Test(weakmap, all_in_one_bucket)
+{
+    map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, hash_badly, equal_numbers, NULL);
+    fill(64);
+    forget(keys, 10);
+    collect(self, TENURE_GEN2);
+    for (unsigned i = 10; i < 64; i++) cr_assert(get(keys[i]) == values[i]);
+    word probe = { NULL, 3 };
+    cr_expect(get(&probe) == NULL);
+}
+
+static bool intern_new(tenure_weakset *set, unsigned i)
+{
+    keys[i] = new_word(self, i);
+    return tenure_weakset_put_if_absent(self, set, keys[i]) == keys[i];
+}
+
+Test(weakmap, a_set_interns)
+{
+    static tenure_weakset *set;
+    cr_assert(eq(int, tenure_root_add(heap, &set), TENURE_OK));
+    set = tenure_weakset_new(self, hash_number, equal_numbers, NULL);
+    for (unsigned i = 0; i < 64; i++) cr_assert(intern_new(set, i));
+    for (unsigned i = 0; i < 64; i++) {
+        word *twin = new_word(self, i);
+        TENURE_FRAME(self, twin);
+        cr_assert(tenure_weakset_put_if_absent(self, set, twin) == keys[i]);
+        cr_assert(tenure_weakset_get(self, set, twin) == keys[i]);
+    }
+    forget(keys, 60);
+    collect(self, TENURE_GEN2);
+    cr_expect(eq(sz, tenure_weakset_count(self, set), 4));
+    cr_expect(tenure_weakset_remove(self, set, keys[62]));
+    cr_expect(tenure_weakset_get(self, set, keys[62]) == NULL);
+    cr_expect(eq(int, tenure_weakset_put(self, set, keys[62]), TENURE_OK));
+    cr_expect(eq(sz, tenure_weakset_count(self, set), 4));
+}
+
+/* --- walks --- */
+
+struct walk {
+    unsigned seen[200000];
+    unsigned calls;
+};
+
+static bool visit_and_collect(tenure_thread *thread, void *key, void *value, void *arg)
+{
+    struct walk *walk = arg;
+    word *at = key;
+    REQUIRE(((word *)value)->number == at->number);
+    walk->seen[at->number]++;
+    if (walk->calls++ % 500 == 0) collect(thread, (tenure_generation)(walk->calls / 500 % 3));
+    return true;
+}
+
+/* While entries die, are removed and added, and the table grows: what is there all the time is seen once. */
+Test(weakmap, walk)
+{
+    enum { COUNT = 20000 };
+    static struct walk walk;
+    word **all = TENURE_NEW_REFS(self, word, COUNT);
+    TENURE_FRAME(self, all);
+    map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, hash_number, equal_numbers, NULL);
+    for (unsigned i = 0; i < COUNT; i++) {
+        word *key = new_word(self, i);
+        TENURE_SET_AT(self, all, i, key);
+        cr_assert(eq(int, tenure_weakmap_put(self, map, key, key), TENURE_OK));
+    }
+    for (unsigned i = 0; i < COUNT; i += 2) TENURE_SET_AT(self, all, i, NULL);
+    tenure_weakmap_each(self, map, visit_and_collect, &walk);
+    for (unsigned i = 1; i < COUNT; i += 2) cr_assert(eq(uint, walk.seen[i], 1));
+    cr_expect(walk.calls < COUNT);
+    cr_expect(eq(sz, tenure_weakmap_count(self, map), COUNT / 2));
+}
+
+static bool stop_at_ten(tenure_thread *thread, void *member, void *arg)
+{
+    (void)thread, (void)member;
+    return ++*(unsigned *)arg < 10;
+}
+
+Test(weakmap, walk_that_is_ended)
+{
+    static tenure_weakset *set;
+    cr_assert(eq(int, tenure_root_add(heap, &set), TENURE_OK));
+    set = tenure_weakset_new(self, NULL, NULL, NULL);
+    for (unsigned i = 0; i < 64; i++)
+        cr_assert(eq(int, tenure_weakset_put(self, set, keys[i] = new_word(self, i)), TENURE_OK));
+    unsigned calls = 0;
+    tenure_weakset_each(self, set, stop_at_ten, &calls);
+    cr_expect(eq(uint, calls, 10));
+}
+
+/* --- torture: tiny objects of every kind of trouble --- */
+
+static void churn(const char *words)
+{
+    begin_with(words);
+    map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+    uint64_t random = 42;
+    bool there[64] = { false };
+    for (unsigned i = 0; i < ROUNDS(3000); i++) {
+        const unsigned at = next_random(&random) % 64;
+        switch (next_random(&random) % 4) {
+        case 0:
+            keys[at] = NULL;
+            there[at] = false;
+            break;
+        case 1:
+            if (keys[at] == NULL) break;
+            cr_assert(eq(int, tenure_weakmap_remove(self, map, keys[at]), there[at]));
+            there[at] = false;
+            break;
+        default:
+            if (keys[at] == NULL) {
+                keys[at] = at % 3 == 0 ? tenure_new(self, plain_type) : new_word(self, at);
+                keys[at]->number = at;
+            }
+            values[0] = new_word(self, 5000 + at);
+            cr_assert(eq(int, tenure_weakmap_put(self, map, keys[at], values[0]), TENURE_OK));
+            there[at] = true;
+        }
+        values[0] = NULL;
+        for (unsigned j = 0; j < 64; j++) {
+            if (keys[j] == NULL) continue;
+            const word *value = get(keys[j]);
+            cr_assert(eq(int, value != NULL, there[j]));
+            if (value != NULL) cr_assert(eq(u64, value->number, 5000 + j));
+        }
+    }
+    end();
+}
+
+Test(weakmap_torture, every_allocation) { churn("torture=alloc:1,verify=after,max_heap=64m"); }
+Test(weakmap_torture, overflow) { churn("torture=alloc:3+overflow+evacuate,verify=after,max_heap=64m"); }
+Test(weakmap_torture, nospace) { churn("torture=alloc:2+nospace+evacuate,verify=after,max_heap=64m"); }
+
+/* --- threads --- */
+
+enum { WORDS = 512, THREADS = 3 };
+static tenure_weakset *interned;
+static flag stop_reading;
+
+static void *intern_words(void *arg)
+{
+    tenure_thread *me = tenure_attach(heap);
+    uint64_t random = (uintptr_t)arg;
+    word *held[16] = { NULL };
+    for (unsigned i = 0; i < ROUNDS(40000); i++) {
+        const uint64_t number = next_random(&random) % WORDS;
+        word *fresh = new_word(me, number);
+        word *winner = tenure_weakset_put_if_absent(me, interned, fresh);
+        REQUIRE(winner != NULL && winner->number == number);
+        /* Whoever holds a word, everybody gets that one. */
+        for (unsigned j = 0; j < 16; j++) REQUIRE(held[j] == NULL || held[j]->number != number || held[j] == winner);
+        held[next_random(&random) % 16] = winner;
+        word probe = { NULL, next_random(&random) % WORDS };
+        const word *found = tenure_weakset_get(me, interned, &probe);
+        REQUIRE(found == NULL || found->number == probe.number);
+    }
+    tenure_detach(me);
+    return NULL;
+}
+
+static void *collect_always(void *arg)
+{
+    tenure_thread *me = tenure_attach(heap);
+    for (unsigned i = 0; atomic_load(&stop_reading) == 0; i++)
+        collect(me, (tenure_generation)(i % 8 == 0 ? 2 : i % 3 == 0));
+    tenure_detach(me);
+    return arg;
+}
+
+/* Conservative, as most programs are. */
+Test(weakmap_threads, interning)
+{
+    heap = heap_with("max_heap=256m,gen0=512k,verify=after");
+    self = tenure_attach(heap);
+    cr_assert(eq(int, tenure_root_add(heap, &interned), TENURE_OK));
+    interned = tenure_weakset_new(self, hash_number, equal_numbers, NULL);
+    pthread_t threads[THREADS], stopper = start_thread(collect_always, NULL);
+    for (uintptr_t i = 0; i < THREADS; i++) threads[i] = start_thread(intern_words, (void *)(i + 1));
+    for (unsigned i = 0; i < THREADS; i++) join_blocked(self, threads[i]);
+    atomic_store(&stop_reading, 1);
+    join_blocked(self, stopper);
+    clobber_stack();
+    collect(self, TENURE_GEN2);
+    cr_expect(tenure_weakset_count(self, interned) < WORDS / 4);
+    end();
+}
+
+/* Threads without RCU of ours. */
+Test(weakmap_threads, rcu_off)
+{
+    tenure_options options = options_with("verify=after", TENURE_ROOTS_PRECISE);
+    options.rcu = TENURE_RCU_OFF;
+    heap = heap_of(&options);
+    self = tenure_attach(heap);
+    cr_assert(eq(int, tenure_root_add(heap, &map), TENURE_OK));
+    cr_assert(eq(int, tenure_root_range_add(heap, keys, sizeof keys, TENURE_PRECISE), TENURE_OK));
+    cr_assert(eq(int, tenure_root_range_add(heap, values, sizeof values, TENURE_PRECISE), TENURE_OK));
+    map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+    fill(64);
+    forget(keys, 32);
+    collect(self, TENURE_GEN2);
+    cr_expect(eq(sz, tenure_weakmap_count(self, map), 32));
+    end();
+}
