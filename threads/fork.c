@@ -210,13 +210,13 @@ static void reset_world(tenure__world *world)
     tenure__gang_forked(&world->gang);
     tenure__watch_forked(world);
     tenure__host_forked(world->heap);
+    tenure__fair_forked(&world->stop_lock);
+    atomic_store_explicit(&world->asleep, 0, memory_order_relaxed);
     atomic_store_explicit(&world->outstanding, 0, memory_order_relaxed);
     atomic_store_explicit(&world->leader_sleeping, false, memory_order_relaxed);
     tenure__mutator *owner = atomic_load_explicit(&world->owner, memory_order_relaxed);
     if (owner == 0 || owner == (tenure__mutator *)tenure_self(world->heap)) return;
     atomic_store_explicit(&world->owner, 0, memory_order_relaxed);
-    TENURE__MUST(pthread_mutex_init(&world->stop_lock, 0));
-    tenure__lock_stop(world);
     world->fork_stopped = true; /* the stop that its owner lent is the caller's now */
 }
 

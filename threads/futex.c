@@ -19,3 +19,17 @@ void tenure__futex_wake(_Atomic uint32_t *word, unsigned count)
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, 0, 0, 0);
     errno = saved;
 }
+
+void tenure__futex_wait_for(_Atomic uint32_t *word, uint32_t value, uint32_t bits)
+{
+    const int saved = errno;
+    syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value, 0, 0, bits);
+    errno = saved;
+}
+
+void tenure__futex_wake_for(_Atomic uint32_t *word, unsigned count, uint32_t bits)
+{
+    const int saved = errno;
+    syscall(SYS_futex, word, FUTEX_WAKE_BITSET_PRIVATE, count, 0, 0, bits);
+    errno = saved;
+}

@@ -12,6 +12,17 @@ bool tenure__holds(const tenure__os_thread *os, const tenure__lock *lock)
     return false;
 }
 
+bool tenure__holds_awaited(const tenure__os_thread *os)
+{
+    const tenure__held *held = atomic_load_explicit(&os->held, memory_order_relaxed);
+    /* relaxed, all: its own notes, and advice. */
+    for (uint32_t i = atomic_load_explicit(&os->held_count, memory_order_relaxed); i-- > 0;) {
+        tenure__lock *lock = atomic_load_explicit(&held[i].lock, memory_order_relaxed);
+        if (__atomic_load_n(&lock->waiters, __ATOMIC_RELAXED) != 0) return true;
+    }
+    return false;
+}
+
 /* Room for one more. False: no memory. */
 static bool make_room(tenure__os_thread *os)
 {

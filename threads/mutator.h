@@ -5,6 +5,7 @@
 #ifndef TENURE_THREADS_MUTATOR_H
 #define TENURE_THREADS_MUTATOR_H
 
+#include "threads/fair_lock.h"
 #include "threads/gang.h"
 #include "threads/rcu.h"
 #include <pthread.h>
@@ -22,8 +23,9 @@ enum {
     TENURE__PARKED = 3,  /* waits at a safepoint */
     TENURE__MODE = 3,
     TENURE__STOP = 4,     /* claimed by a stop: leaving BLOCKED, IDLE or PARKED has to wait */
-    TENURE__SLEEPING = 8, /* the owner sleeps on this word */
-    TENURE__DORMANT = 16  /* on the dormant list: the owner has to move itself back before it runs */
+    TENURE__RETURNING = 8, /* the owner waits for the end of the stop, spinning or asleep */
+    TENURE__DORMANT = 16,  /* on the dormant list: the owner has to move itself back before it runs */
+    TENURE__PASSED = 32    /* RETURNING when a stop ended: if it is still when the next one ends, it is let in */
 };
 
 enum {
@@ -135,7 +137,7 @@ struct tenure__os_thread {
 };
 
 struct tenure__world {
-    pthread_mutex_t stop_lock;    /* held for the whole of a stop; guards the lists below and the roots */
+    tenure__fair_lock stop_lock;  /* held for the whole of a stop; guards the lists below and the roots */
     struct cds_list_head every;   /* all records, for readers under RCU */
     struct cds_list_head active;  /* mutators that every stop looks at */
     struct cds_list_head dormant; /* idle for several stops: only stops for full collections look at them */
@@ -144,6 +146,8 @@ struct tenure__world {
 
     _Atomic uint64_t request;     /* odd: a stop is requested or going on; stop lock, to write */
     _Atomic uint32_t outstanding; /* running mutators that a stop still waits for */
+    _Atomic uint32_t resumes;     /* changes with every resume; futex of the mutators that wait for it */
+    _Atomic uint32_t asleep;      /* so many may sleep on it */
     _Atomic bool leader_sleeping;
     _Atomic(tenure__mutator *) last_stopped; /* the latest one to be counted out */
     _Atomic(tenure__mutator *) owner; /* of tenure_stop_world; stop lock to write. Relaxed: only a thread that looks for
@@ -179,6 +183,8 @@ extern pthread_mutex_t tenure__siblings_lock;
 tenure_status tenure__world_init(tenure__world *world, struct tenure_heap *heap, size_t record_bytes);
 void tenure__world_destroy(tenure__world *world);
 tenure__os_thread *tenure__os_thread_self(void);
+/* Whether the thread holds a lock that others wait for. Owner, or while it is PARKED. */
+bool tenure__holds_awaited(const tenure__os_thread *os);
 /* More room for held locks. False: no memory. */
 bool tenure__held_grow(tenure__os_thread *os);
 /* Takes the thread's reader offline, and puts it back if it was online. */
@@ -226,6 +232,7 @@ bool tenure__safepoint(tenure__mutator *mutator);
 /* Takes the stop lock as mutator (blocked meanwhile, RUNNING again on return unless stay_released). The lock is held
  * for short by whoever runs; nobody parks owning it but the leader of a stop. */
 void tenure__lock_stop(tenure__world *world);
+bool tenure__trylock_stop(tenure__world *world);
 void tenure__unlock_stop(tenure__world *world);
 
 /* Stopped: the mutator has been idle for long; young stops do not look at it until its owner comes back. */

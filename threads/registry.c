@@ -120,11 +120,6 @@ tenure_status tenure__world_init(tenure__world *world, struct tenure_heap *heap,
     CDS_INIT_LIST_HEAD(&world->dormant);
     world->heap = heap;
     world->record_bytes = record_bytes;
-    const int error = pthread_mutex_init(&world->stop_lock, 0);
-    if (error != 0) {
-        errno = error;
-        return TENURE_ESYSTEM;
-    }
     TENURE__MUST(pthread_mutex_lock(&tenure__worlds_lock));
     cds_list_add(&world->world_link, &tenure__worlds);
     TENURE__MUST(pthread_mutex_unlock(&tenure__worlds_lock));
@@ -146,7 +141,6 @@ void tenure__world_destroy(tenure__world *world)
     tenure__rcu_hurry_end();
     tenure__fork_unhold();
     if (online) urcu_qsbr_thread_online();
-    TENURE__MUST(pthread_mutex_destroy(&world->stop_lock));
 }
 
 tenure_thread *tenure_self(tenure_heap *heap)
@@ -372,10 +366,8 @@ void tenure__make_dormant(tenure__mutator *mutator)
     cds_list_move(&mutator->link, &mutator->world->dormant);
     atomic_fetch_or_explicit(&mutator->state, TENURE__DORMANT, memory_order_relaxed);
     /* This stop has claimed it as active; later young stops will not see it. The flag keeps its owner out until it has
-     * moved itself back under the stop lock. */
-    const uint32_t state =
-        atomic_fetch_and_explicit(&mutator->state, ~(uint32_t)(TENURE__STOP | TENURE__SLEEPING), memory_order_release);
-    if (state & TENURE__SLEEPING) tenure__futex_wake(&mutator->state, 1);
+     * moved itself back under the stop lock. If it is just about to come back it sleeps to the end of this stop. */
+    atomic_fetch_and_explicit(&mutator->state, ~(uint32_t)TENURE__STOP, memory_order_release);
     atomic_fetch_add_explicit(&mutator->world->dormant_count, 1, memory_order_relaxed);
 }
 

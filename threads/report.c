@@ -27,7 +27,7 @@ static bool chain_contains(const struct chain *chain, pid_t tid)
 static bool waits_for_this_stop(uint32_t state)
 {
     return (state & TENURE__MODE) == TENURE__PARKED ||
-           ((state & TENURE__MODE) != TENURE__RUNNING && (state & TENURE__SLEEPING) != 0);
+           ((state & TENURE__MODE) != TENURE__RUNNING && (state & TENURE__RETURNING) != 0);
 }
 
 /* One owner: a line of text. False: the chain ends with it. */

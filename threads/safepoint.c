@@ -37,8 +37,9 @@ uint64_t tenure__now_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
 uint64_t tenure__coarse_ns(void) { return clock_ns(CLOCK_MONOTONIC_COARSE); }
 uint64_t tenure__cpu_ns(void) { return clock_ns(CLOCK_THREAD_CPUTIME_ID); }
 
-void tenure__lock_stop(tenure__world *world) { TENURE__MUST(pthread_mutex_lock(&world->stop_lock)); }
-void tenure__unlock_stop(tenure__world *world) { TENURE__MUST(pthread_mutex_unlock(&world->stop_lock)); }
+void tenure__lock_stop(tenure__world *world) { tenure__fair_take(&world->stop_lock); }
+bool tenure__trylock_stop(tenure__world *world) { return tenure__fair_try(&world->stop_lock); }
+void tenure__unlock_stop(tenure__world *world) { tenure__fair_give(&world->stop_lock); }
 
 /* Grace periods that are being waited for. seq_cst, both ends: the same two-sided protocol as with request. */
 static _Atomic uint32_t rcu_waiters;
@@ -79,17 +80,32 @@ static void release_one(tenure__mutator *mutator, uint32_t mode)
     if (state & TENURE__STOP) count_out(mutator);
 }
 
-/* From mode to RUNNING; false when a stop has claimed it, or it is dormant. */
-static bool try_acquire_one(tenure__mutator *mutator)
+/* From mode to RUNNING; false when a stop has claimed it, or it is dormant. *state: what was found. */
+static bool try_acquire_one(tenure__mutator *mutator, uint32_t *state)
 {
-    uint32_t state = atomic_load_explicit(&mutator->state, memory_order_relaxed);
-    while ((state & ~(uint32_t)TENURE__MODE) == 0) {
-        /* acquire: pairs with the release of world_resume; the thread sees every object where the stop put it. */
+    /* acquire, both: pairs with the release of world_resume; the thread sees every object where the stop put it. */
+    *state = atomic_load_explicit(&mutator->state, memory_order_acquire);
+    while ((*state & TENURE__MODE) != TENURE__RUNNING) { /* else it was let in by the last resume */
+        if (*state & (TENURE__STOP | TENURE__DORMANT)) return false;
         if (atomic_compare_exchange_weak_explicit(
-                &mutator->state, &state, TENURE__RUNNING, memory_order_acquire, memory_order_relaxed))
+                &mutator->state, state, TENURE__RUNNING, memory_order_acquire, memory_order_acquire))
             return true;
     }
-    return false;
+    return true;
+}
+
+/* The thread waits for another heap's stop: it is not to be let in here, and goes out if it is in. */
+static void withdraw_one(tenure__mutator *mutator, uint32_t mode)
+{
+    const uint32_t flags = TENURE__RETURNING | TENURE__PASSED;
+    uint32_t state = atomic_load_explicit(&mutator->state, memory_order_relaxed);
+    while ((state & TENURE__MODE) != TENURE__RUNNING) {
+        /* relaxed: only world_resume looks at these flags, and whether it does before or after is the same. */
+        if ((state & flags) == 0 || atomic_compare_exchange_weak_explicit(&mutator->state, &state, state & ~flags,
+                                        memory_order_relaxed, memory_order_relaxed))
+            return;
+    }
+    release_one(mutator, mode);
 }
 
 void tenure__share_context(tenure__mutator *mutator)
@@ -113,40 +129,63 @@ void tenure__release(tenure__mutator *mutator, uint32_t mode)
     }
 }
 
+/* Claimed, and not let in. */
+static bool is_held(uint32_t state) { return (state & TENURE__STOP) != 0 && (state & TENURE__MODE) != TENURE__RUNNING; }
+
+enum { WAKE_HOLDERS = 1, WAKE_OTHERS = 2, CHAIN = 2 };
+
+/* Holders of locks that others wait for are woken by who resumes, all of them. The others wake two each, so that the
+ * one who resumes does not have to wake a hundred threads one by one. */
+static void sleep_until_resumed(tenure__mutator *mutator)
+{
+    tenure__world *world = mutator->world;
+    const uint32_t whom = tenure__holds_awaited(mutator->os) ? WAKE_HOLDERS : WAKE_OTHERS;
+    /* seq_cst: pairs with world_resume (Dekker): either it sees a sleeper, or the futex a new number of resumes. */
+    atomic_fetch_add_explicit(&world->asleep, 1, memory_order_seq_cst);
+    for (;;) {
+        /* acquire: the number before the state: STOP of a stop that has not ended by then. */
+        const uint32_t seen = atomic_load_explicit(&world->resumes, memory_order_seq_cst);
+        if (!is_held(atomic_load_explicit(&mutator->state, memory_order_relaxed))) break;
+        tenure__futex_wait_for(&world->resumes, seen, whom);
+        /* Once for every resume: threads that are held again already must not wake each other all the time. */
+        if (whom == WAKE_OTHERS && atomic_load_explicit(&world->resumes, memory_order_relaxed) != seen &&
+            atomic_load_explicit(&world->asleep, memory_order_relaxed) > 1)
+            tenure__futex_wake_for(&world->resumes, CHAIN, WAKE_OTHERS);
+    }
+    atomic_fetch_sub_explicit(&world->asleep, 1, memory_order_relaxed);
+}
+
 /* Until no stop claims the mutator: first spinning, lending the processor to the gang, then asleep. */
 static void wait_for_resume(tenure__mutator *mutator)
 {
     tenure__world *world = mutator->world;
     tenure__gang *gang = &world->gang;
     uint32_t state = atomic_load_explicit(&mutator->state, memory_order_relaxed);
+    /* relaxed: for world_resume, which changes the same word. */
+    while (is_held(state) && !atomic_compare_exchange_weak_explicit(&mutator->state, &state, state | TENURE__RETURNING,
+                                 memory_order_relaxed, memory_order_relaxed)) {}
     if (atomic_load_explicit(&world->spinning_pays, memory_order_relaxed)) {
         const uint64_t start = tenure__now_ns();
         atomic_fetch_add_explicit(&gang->spinners, 1, memory_order_relaxed);
-        for (unsigned spins = 1; state & TENURE__STOP; spins++) {
+        for (unsigned spins = 1; is_held(state); spins++) {
             if (!tenure__gang_help(gang, true)) tenure__cpu_relax();
             if (spins % 16 == 0 && tenure__now_ns() - start > PARK_SPIN_NS) break;
             state = atomic_load_explicit(&mutator->state, memory_order_relaxed);
         }
         atomic_fetch_sub_explicit(&gang->spinners, 1, memory_order_relaxed);
     }
-    while (state & TENURE__STOP) {
-        /* SLEEPING tells the resumer to wake; if the stop is over already the exchange or the futex sees it. */
-        if ((state & TENURE__SLEEPING) || atomic_compare_exchange_weak_explicit(&mutator->state, &state,
-                                              state | TENURE__SLEEPING, memory_order_relaxed, memory_order_relaxed))
-            tenure__futex_wait(&mutator->state, state | TENURE__SLEEPING, 0);
-        state = atomic_load_explicit(&mutator->state, memory_order_relaxed);
-    }
+    if (is_held(state)) sleep_until_resumed(mutator);
 }
 
 /* All records of the thread or none; returns the one that a stop holds. */
 static tenure__mutator *acquire_all(tenure__mutator *mutator)
 {
     for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling) {
-        if (tenure__owns_stop(each) || try_acquire_one(each)) continue;
-        const uint32_t mode = atomic_load_explicit(&each->state, memory_order_relaxed) & TENURE__MODE;
-        /* One heap's stop holds us: go back out of the others, whose stops must not wait for that one. */
-        for (tenure__mutator *taken = mutator->os->records; taken != each; taken = taken->sibling)
-            if (!tenure__owns_stop(taken)) release_one(taken, mode);
+        uint32_t state;
+        if (tenure__owns_stop(each) || try_acquire_one(each, &state)) continue;
+        /* One heap's stop holds us: stay out of the others, whose stops must not wait for that one. */
+        for (tenure__mutator *other = mutator->os->records; other != 0; other = other->sibling)
+            if (other != each && !tenure__owns_stop(other)) withdraw_one(other, state & TENURE__MODE);
         return each;
     }
     tenure__rcu_unpark(mutator->os);
@@ -285,16 +324,26 @@ tenure__reach tenure__world_stop(tenure__world *world, bool dormant)
         running > 0 ? atomic_load_explicit(&world->last_stopped, memory_order_relaxed) : 0, late };
 }
 
+/* A thread that waits since before this stop is let in on its behalf, so that the next stop has to wait for it: if
+ * stops follow each other faster than it wakes up, it would never come in by itself. */
+static void resume_one(tenure__mutator *mutator)
+{
+    uint32_t state = atomic_load_explicit(&mutator->state, memory_order_relaxed), next;
+    do {
+        next = state & ~(uint32_t)TENURE__STOP;
+        if ((state & (TENURE__RETURNING | TENURE__PASSED | TENURE__DORMANT)) == (TENURE__RETURNING | TENURE__PASSED))
+            next = TENURE__RUNNING;
+        else if (state & TENURE__RETURNING)
+            next |= TENURE__PASSED;
+        /* release: pairs with the acquire in try_acquire_one. */
+    } while (!atomic_compare_exchange_weak_explicit(
+        &mutator->state, &state, next, memory_order_release, memory_order_relaxed));
+}
+
 static void resume_list(struct cds_list_head *list)
 {
     tenure__mutator *mutator;
-    EACH(list, mutator)
-    {
-        /* release: pairs with the acquire in try_acquire_one. */
-        const uint32_t state = atomic_fetch_and_explicit(
-            &mutator->state, ~(uint32_t)(TENURE__STOP | TENURE__SLEEPING), memory_order_release);
-        if (state & TENURE__SLEEPING) tenure__futex_wake(&mutator->state, 1);
-    }
+    EACH(list, mutator) resume_one(mutator);
 }
 
 void tenure__world_resume(tenure__world *world)
@@ -303,6 +352,10 @@ void tenure__world_resume(tenure__world *world)
     atomic_fetch_add_explicit(&world->request, 1, memory_order_release);
     resume_list(&world->active);
     if (world->stop_dormant) resume_list(&world->dormant);
+    atomic_fetch_add_explicit(&world->resumes, 1, memory_order_seq_cst); /* pairs with sleep_until_resumed */
+    if (atomic_load_explicit(&world->asleep, memory_order_seq_cst) == 0) return;
+    tenure__futex_wake_for(&world->resumes, INT32_MAX, WAKE_HOLDERS);
+    tenure__futex_wake_for(&world->resumes, CHAIN, WAKE_OTHERS);
 }
 
 static void poison_world(tenure__world *world)
@@ -360,7 +413,7 @@ static bool lock_to_own(tenure__mutator *mutator)
     for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling)
         owns_another |= tenure__owns_stop(each);
     if (!owns_another) tenure__lock_stop(world);
-    while (owns_another && pthread_mutex_trylock(&world->stop_lock) != 0) {
+    while (owns_another && !tenure__trylock_stop(world)) {
         if (atomic_load_explicit(&world->owner, memory_order_relaxed) != 0) return false;
         sched_yield();
     }

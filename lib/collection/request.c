@@ -23,7 +23,7 @@ struct lead {
 static bool lock_to_lead(const struct lead *lead)
 {
     tenure__world *world = &lead->heap->world;
-    for (unsigned spins = 0; pthread_mutex_trylock(&world->stop_lock) != 0; spins++) {
+    for (unsigned spins = 0; !tenure__trylock_stop(world); spins++) {
         if (collected(lead->heap) != lead->seen) return false;
         if (spins >= LOCK_SPINS || !atomic_load_explicit(&world->spinning_pays, memory_order_relaxed)) {
             tenure__lock_stop(world);

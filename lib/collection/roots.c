@@ -35,7 +35,7 @@ void tenure__with_stop_lock(tenure_heap *heap, void (*fn)(tenure_heap *, void *)
         return;
     }
     struct locked_call call = { heap, fn, arg };
-    if (mutator != 0 && mutator->depth == 0 && pthread_mutex_trylock(&world->stop_lock) != 0) {
+    if (mutator != 0 && mutator->depth == 0 && !tenure__trylock_stop(world)) {
         tenure__with_context(mutator, call_released, &call);
         return;
     }

@@ -113,7 +113,7 @@ Test(blocking, stops_do_not_wait)
     cr_assert(is_claimed(sleeper));
     atomic_store(&go, 1);
     /* It comes to the end of its region and finds itself claimed: it stays out until the resume. */
-    while ((state_of(sleeper) & TENURE__SLEEPING) == 0) sched_yield();
+    while ((state_of(sleeper) & TENURE__RETURNING) == 0) sched_yield();
     cr_assert(eq(u32, mode_of(sleeper), TENURE__BLOCKED));
     collect_and_litter(self);
     tenure_resume_world(self);

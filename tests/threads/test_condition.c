@@ -66,7 +66,7 @@ Test(condition, the_mutex_is_given_back_during_a_stop)
     stage = 1;
     tenure_cond_broadcast(&changed);
     tenure_mutex_unlock(self, &mutex);
-    while ((state_of(waiter) & TENURE__SLEEPING) == 0) sched_yield();
+    while ((state_of(waiter) & TENURE__RETURNING) == 0) sched_yield();
     cr_assert(tenure_mutex_trylock(self, &mutex));
     cr_assert(eq(int, stage, 1));
     cr_assert(eq(int, tenure_cond_wait(self, &changed, &mutex), TENURE_EDEADLK), "nobody could signal");
@@ -138,7 +138,7 @@ static void *consume(void *arg)
         }
         tenure_mutex_unlock(self, &q->mutex);
         if (!any) break;
-        make_chain(self, 20, 1);
+        for (unsigned i = 0; i < 20; i++) REQUIRE(tenure_new_bytes(self, 24) != NULL);
     }
     tenure_detach(self);
     return arg;

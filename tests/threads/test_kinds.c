@@ -160,7 +160,7 @@ Test(kinds, what_is_won_during_a_stop_is_given_back)
         waiter_start(self, &me);
         cr_assert(eq(int, tenure_stop_world(self), TENURE_OK));
         keeper->give(self, &lock);
-        while ((state_of(me.self) & TENURE__SLEEPING) == 0) sched_yield();
+        while ((state_of(me.self) & TENURE__RETURNING) == 0) sched_yield();
         cr_assert(keeper->try_take(self, &lock), "%s", kinds[i].name);
         spend_budget(self);
         cr_assert(eq(int, atomic_load(&me.took), 0));
@@ -188,7 +188,7 @@ Test(kinds, deadlines)
         waiter late = { .of = &kinds[i], .lock = &lock, .timeout_ms = 20 };
         waiter_start(self, &late);
         cr_assert(eq(int, tenure_stop_world(self), TENURE_OK));
-        while ((state_of(late.self) & TENURE__SLEEPING) == 0) sched_yield();
+        while ((state_of(late.self) & TENURE__RETURNING) == 0) sched_yield();
         keeper_of(&kinds[i])->give(self, &lock);
         tenure_resume_world(self);
         join_blocked(self, late.thread);

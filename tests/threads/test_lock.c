@@ -88,7 +88,7 @@ Test(lock, nobody_parks_inside_lock_owning_it)
     cr_assert(eq(int, tenure_stop_world(self), TENURE_OK));
     tenure_mutex_unlock(self, &mutex);
     /* It gets the mutex, finds itself stopped, gives it back and sleeps. */
-    while ((state_of(waiter) & TENURE__SLEEPING) == 0) sched_yield();
+    while ((state_of(waiter) & TENURE__RETURNING) == 0) sched_yield();
     cr_assert(tenure_mutex_trylock(self, &mutex));
     spend_budget(self);
     cr_assert(eq(int, atomic_load(&go), 0));

@@ -1,0 +1,146 @@
+/* Stops back to back: whoever comes back from a region or waits for a lock makes progress. The stops are made here, so
+ * that nothing depends on who is scheduled when: a thread that was waiting when a stop began runs before the next but one
+ * is reached. */
+#include "tests/threads/threads.h"
+
+static tenure_heap *heap;
+
+static void begin(void) { heap = heap_with("max_heap=128m,gen0=1m"); }
+static void end(void) { cr_expect(eq(int, tenure_heap_destroy(heap), TENURE_OK)); }
+TestSuite(fairness, .init = begin, .fini = end);
+
+enum { THREADS = 8 };
+static flag ready, leave, done, finish;
+static tenure_thread *_Atomic selves[THREADS];
+static tenure_mutex mutex = TENURE_MUTEX_INIT("wanted");
+
+static void keep_polling(tenure_thread *self)
+{
+    while (!atomic_load(&finish)) {
+        tenure_poll(self);
+        sched_yield();
+    }
+    tenure_detach(self);
+}
+
+static void *come_back(void *arg)
+{
+    tenure_thread *self = tenure_attach(heap);
+    tenure_enter_blocking(self);
+    atomic_store(&selves[(intptr_t)arg], self);
+    atomic_fetch_add(&ready, 1);
+    await(&leave, 1);
+    tenure_leave_blocking(self);
+    atomic_fetch_add(&done, 1); /* no safepoint before */
+    keep_polling(self);
+    return NULL;
+}
+
+static void *take(void *arg)
+{
+    tenure_thread *self = tenure_attach(heap);
+    atomic_store(&selves[(intptr_t)arg], self);
+    atomic_fetch_add(&ready, 1);
+    REQUIRE(tenure_mutex_lock(self, &mutex) == TENURE_OK);
+    atomic_fetch_add(&done, 1);
+    tenure_mutex_unlock(self, &mutex);
+    keep_polling(self);
+    return NULL;
+}
+
+static void await_returning(unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        while ((state_of(selves[i]) & TENURE__RETURNING) == 0) sched_yield();
+}
+
+static void next_stop(void)
+{
+    tenure__world_resume(&heap->world);
+    tenure__world_stop(&heap->world, true);
+}
+
+static void end_stops(pthread_t *threads, unsigned count)
+{
+    atomic_store(&finish, 1);
+    tenure__world_resume(&heap->world);
+    tenure__unlock_stop(&heap->world);
+    for (unsigned i = 0; i < count; i++) join_thread(threads[i]);
+}
+
+Test(fairness, who_comes_back_misses_one_stop_at_most)
+{
+    pthread_t threads[THREADS];
+    for (intptr_t i = 0; i < THREADS; i++) threads[i] = start_thread(come_back, (void *)i);
+    await(&ready, THREADS);
+    tenure__lock_stop(&heap->world);
+    tenure__world_stop(&heap->world, true);
+    atomic_store(&leave, 1);
+    await_returning(THREADS);
+    next_stop();
+    next_stop();
+    cr_assert(eq(int, atomic_load(&done), THREADS));
+    end_stops(threads, THREADS);
+}
+
+Test(fairness, who_waits_for_a_lock_gets_it)
+{
+    pthread_t thread;
+    cr_assert(eq(int, tenure_mutex_lock(NULL, &mutex), TENURE_OK));
+    thread = start_thread(take, 0);
+    await(&ready, 1);
+    while (mode_of(selves[0]) != TENURE__BLOCKED) sched_yield();
+    tenure__lock_stop(&heap->world);
+    tenure__world_stop(&heap->world, true);
+    tenure_mutex_unlock(NULL, &mutex);
+    await_returning(1); /* it had it, and gave it back */
+    next_stop();
+    next_stop();
+    cr_assert(eq(int, atomic_load(&done), 1));
+    end_stops(&thread, 1);
+}
+
+/* --- two heaps: what one lets in does not make the other's stop wait for ever --- */
+
+static tenure_heap *other;
+static atomic_ulong came_back;
+
+static void *come_and_go(void *arg)
+{
+    tenure_thread *self = tenure_attach(heap), *second = tenure_attach(other);
+    for (int i = ROUNDS(3000); i > 0; i--) {
+        TENURE_BLOCKING_CALL(self, sched_yield());
+        TENURE_LOCK_SCOPE(second, &mutex);
+        atomic_fetch_add(&came_back, 1);
+    }
+    tenure_detach(second);
+    tenure_detach(self);
+    return arg;
+}
+
+static void *stop_back_to_back(void *arg)
+{
+    tenure__world *world = arg;
+    while (!atomic_load(&finish)) {
+        tenure__lock_stop(world);
+        tenure__world_stop(world, true);
+        tenure__world_resume(world);
+        tenure__unlock_stop(world);
+    }
+    return NULL;
+}
+
+Test(fairness, two_heaps_stopped_back_to_back)
+{
+    enum { COMERS = 4 };
+    pthread_t threads[COMERS], leaders[2];
+    other = heap_with("max_heap=64m,gen0=1m");
+    leaders[0] = start_thread(stop_back_to_back, &heap->world);
+    leaders[1] = start_thread(stop_back_to_back, &other->world);
+    for (unsigned i = 0; i < COMERS; i++) threads[i] = start_thread(come_and_go, NULL);
+    for (unsigned i = 0; i < COMERS; i++) join_thread(threads[i]);
+    atomic_store(&finish, 1);
+    for (unsigned i = 0; i < 2; i++) join_thread(leaders[i]);
+    cr_assert(eq(ulong, atomic_load(&came_back), COMERS * (unsigned long)ROUNDS(3000)));
+    cr_assert(eq(int, tenure_heap_destroy(other), TENURE_OK));
+}
