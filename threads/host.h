@@ -14,6 +14,8 @@ uintptr_t tenure__host_limit(tenure__mutator *mutator);
 void tenure__host_polled(tenure__mutator *mutator);
 /* Whether locals are roots without being named: the heap scans stacks. */
 bool tenure__host_scans_stacks(const struct tenure_heap *heap);
+/* The mutator parks so long after the request because it held locks that others wait for. Owner. */
+void tenure__host_graced(tenure__mutator *mutator, uint64_t ns);
 /* The world inside a heap, which threads/ does not look into. */
 tenure__world *tenure__host_world(struct tenure_heap *heap);
 

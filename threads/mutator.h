@@ -89,6 +89,7 @@ typedef struct tenure__mutator {
     } tls[TENURE__TLS_RANGES]; /* constant: thread-local data of the libraries loaded at attach; tenure_root_program */
     unsigned tls_count;
 
+    bool in_grace; /* owner: runs on in a stop that is requested, holding a lock that others wait for */
     _Atomic uint64_t polled_ns; /* owner: when it last took a safepoint's slow path, by the coarse clock; reports */
     pid_t tid;
     char name[TENURE__NAME_BYTES]; /* owner writes, reports read; at worst a torn name */
@@ -145,6 +146,8 @@ struct tenure__world {
     _Atomic uint64_t retired; /* records that wait for their grace period */
 
     _Atomic uint64_t request;     /* odd: a stop is requested or going on; stop lock, to write */
+    _Atomic uint64_t requested_ns; /* when; relaxed: written before request, for graces and figures */
+    uint64_t lock_grace_ns;       /* constant; how long holders of awaited locks may run on */
     _Atomic uint32_t outstanding; /* running mutators that a stop still waits for */
     _Atomic uint32_t resumes;     /* changes with every resume; futex of the mutators that wait for it */
     _Atomic uint32_t asleep;      /* so many may sleep on it */
@@ -163,6 +166,7 @@ struct tenure__world {
     tenure__gang gang;
     struct tenure_heap *heap;
     tenure__watch *watch; /* constant; NULL: no deadline for stops */
+    _Atomic uint64_t lock_stops, lock_holders, lock_waiters, lock_held_ns; /* threads/lock_stats.c */
 };
 
 static inline tenure__mutator *tenure__mutator_of(tenure_thread *self) { return (tenure__mutator *)self; }
@@ -226,7 +230,8 @@ void tenure__share_context(tenure__mutator *mutator);
 void tenure__reacquire(tenure__mutator *mutator);
 /* Takes them back if no stop holds them; false: the thread is still out. */
 bool tenure__try_reacquire(tenure__mutator *mutator);
-/* Parks if a stop is requested; true: it was. May collect (others may). */
+/* Parks if a stop is requested; true: it did. False also for who holds locks that others wait for and may run on for
+ * lock_grace. May collect (others may). */
 bool tenure__safepoint(tenure__mutator *mutator);
 
 /* Takes the stop lock as mutator (blocked meanwhile, RUNNING again on return unless stay_released). The lock is held
@@ -234,6 +239,9 @@ bool tenure__safepoint(tenure__mutator *mutator);
 void tenure__lock_stop(tenure__world *world);
 bool tenure__trylock_stop(tenure__world *world);
 void tenure__unlock_stop(tenure__world *world);
+
+/* Stopped: what this pause does to locks, for the statistics. */
+void tenure__count_parked_holders(tenure__world *world);
 
 /* Stopped: the mutator has been idle for long; young stops do not look at it until its owner comes back. */
 void tenure__make_dormant(tenure__mutator *mutator);

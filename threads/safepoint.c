@@ -225,17 +225,48 @@ static void park(tenure__mutator *mutator, void *unused)
     tenure__reacquire(mutator);
 }
 
+static bool is_requested(const tenure__mutator *mutator)
+{
+    return (atomic_load_explicit(&mutator->world->request, memory_order_relaxed) & 1) != 0 &&
+           !tenure__owns_stop(mutator);
+}
+
+/* Whether a holder of locks that others wait for may run on to its unlock, for a short time. Advice: the stop waits for
+ * it as for any other that has not come to a safepoint, and correctness knows nothing of it. */
+static bool in_grace(tenure__mutator *mutator)
+{
+    if (!tenure__holds_awaited(mutator->os)) return false;
+    const uint64_t now = tenure__now_ns();
+    for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling) {
+        if (!is_requested(each)) continue;
+        if (now - atomic_load_explicit(&each->world->requested_ns, memory_order_relaxed) >= each->world->lock_grace_ns)
+            return false;
+        each->in_grace = true;
+    }
+    return true;
+}
+
+static void end_grace(tenure__mutator *mutator)
+{
+    for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling) {
+        if (!each->in_grace) continue;
+        each->in_grace = false;
+        tenure__host_graced(
+            each, tenure__now_ns() - atomic_load_explicit(&each->world->requested_ns, memory_order_relaxed));
+    }
+}
+
 bool tenure__safepoint(tenure__mutator *mutator)
 {
     bool requested = false;
-    for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling)
-        requested |=
-            (atomic_load_explicit(&each->world->request, memory_order_relaxed) & 1) != 0 && !tenure__owns_stop(each);
+    for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling) requested |= is_requested(each);
     if (!requested) {
         /* Of an offline reader it would be a silent return. */
         if (tenure__rcu_registered() && tenure__rcu_online()) urcu_qsbr_quiescent_state();
         return false;
     }
+    if (in_grace(mutator)) return false;
+    end_grace(mutator);
     tenure__with_context(mutator, park, 0);
     return true;
 }
@@ -311,6 +342,7 @@ tenure__reach tenure__world_stop(tenure__world *world, bool dormant)
     world->stop_dormant = dormant;
     atomic_store_explicit(&world->last_stopped, 0, memory_order_relaxed);
     atomic_store_explicit(&world->outstanding, COUNTING, memory_order_relaxed);
+    atomic_store_explicit(&world->requested_ns, tenure__now_ns(), memory_order_relaxed);
     /* seq_cst: request before the poison; see tenure__set_limit. */
     atomic_fetch_add_explicit(&world->request, 1, memory_order_seq_cst);
     EACH(&world->active, mutator) __atomic_store_n(&mutator->record.limit, 0, __ATOMIC_SEQ_CST);
@@ -348,6 +380,7 @@ static void resume_list(struct cds_list_head *list)
 
 void tenure__world_resume(tenure__world *world)
 {
+    tenure__count_parked_holders(world);
     /* release: whoever sees the even number may set its limit. */
     atomic_fetch_add_explicit(&world->request, 1, memory_order_release);
     resume_list(&world->active);

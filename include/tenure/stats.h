@@ -48,6 +48,11 @@ typedef struct tenure_stats {
     uint64_t finalizers_run;
     uint64_t finalizer_slowest_ns;
     uint64_t threads_attached, threads_dormant;
+    uint64_t lock_stops;   /* that parked a thread which held a lock (tenure/lock.h) */
+    uint64_t lock_holders; /* threads that held one, sum over stops */
+    uint64_t lock_waiters; /* threads that waited for those locks, sum over stops */
+    uint64_t lock_held_ns; /* that stops added to the time for which locks were held, from the request, sum over locks */
+    tenure_distribution lock_grace; /* of holders that ran on: from a stop's request until they parked (lock_grace) */
     uint64_t late_stops; /* reached after stop_deadline */
     uint64_t latest_ns;  /* the longest time that one of them took to be reached */
     uint64_t workers;    /* that may collect in parallel */
@@ -57,6 +62,17 @@ typedef struct tenure_stats {
 } tenure_stats;
 
 TENURE_API void tenure_stats_read(tenure_heap *heap, tenure_stats *out);
+
+/* What stops of any heap did to the locks of one name (tenure/lock.h); unnamed locks are in tenure_stats only. */
+typedef struct tenure_lock_stats {
+    const char *name;
+    uint64_t pauses;  /* during which a parked thread held one */
+    uint64_t holders; /* parked holders, sum over pauses */
+    uint64_t waiters; /* threads that waited for one of them, sum over pauses */
+    uint64_t held_ns; /* that pauses added to the time for which they were held, sum over locks */
+} tenure_lock_stats;
+/* Calls fn for every name that was held in a pause: the first 255 of the process, cut at 47 bytes. */
+TENURE_API void tenure_lock_stats_each(void (*fn)(const tenure_lock_stats *stats, void *arg), void *arg);
 
 typedef enum tenure_format { TENURE_TEXT, TENURE_JSON, TENURE_PROMETHEUS } tenure_format;
 /* Writes them to out (as stdio does: may block; from an attached thread call it in a blocking region if out can). */

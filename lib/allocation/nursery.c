@@ -154,6 +154,20 @@ static uint32_t take_gen0_block(tenure__allocator *allocator, uint8_t sort_kind)
     return block;
 }
 
+/* One chunk beyond the budget between two collections, for who holds a lock that others wait for: to reach its unlock.
+ */
+static bool take_reserve(tenure__allocator *allocator)
+{
+    tenure_heap *heap = allocator->mutator.record.heap;
+    const uint64_t use = atomic_load_explicit(&heap->collected, memory_order_relaxed) + 1;
+    if (heap->options.lock_grace == 0 || allocator->reserve_used == use ||
+        !tenure__holds_awaited(allocator->mutator.os))
+        return false;
+    allocator->reserve_used = use;
+    atomic_fetch_add_explicit(&heap->gen0_used, 1, memory_order_relaxed);
+    return true;
+}
+
 typedef enum supply { SUPPLIED, BUDGET_SPENT, NO_MEMORY } supply;
 
 static supply refill(tenure__allocator *allocator, size_t cell_bytes)
@@ -165,7 +179,7 @@ static supply refill(tenure__allocator *allocator, size_t cell_bytes)
     if (open != 0 && allocator->mutator.record.top < allocator->chunk_end)
         tenure__header_store(allocator->mutator.record.top + 8,
             tenure__filler_header((unsigned)((allocator->chunk_end - allocator->mutator.record.top) >> 4)));
-    if (!within_budget(heap, 1)) return BUDGET_SPENT;
+    if (!within_budget(heap, 1) && !take_reserve(allocator)) return BUDGET_SPENT;
     /* An object that need not fit into every hole goes to a fresh block: looking for a hole that is long enough could
      * spend the whole budget, and after the collection the holes are the same again. */
     if (cell_bytes <= HOLE_MIN_GRANULES * 16 && chunk_from_holes(allocator)) {
@@ -353,6 +367,11 @@ void tenure__host_detached(tenure__mutator *mutator)
 bool tenure__host_scans_stacks(const struct tenure_heap *heap)
 {
     return heap->options.roots == TENURE_ROOTS_CONSERVATIVE;
+}
+
+void tenure__host_graced(tenure__mutator *mutator, uint64_t ns)
+{
+    tenure__histogram_record(&mutator->record.heap->graces, ns);
 }
 
 tenure__world *tenure__host_world(struct tenure_heap *heap) { return &heap->world; }

@@ -55,6 +55,11 @@ static const figure figures[] = {
         NANOSECONDS, false },
     GAUGE(threads_attached, OBJECTS, "Attached threads"),
     GAUGE(threads_dormant, OBJECTS, "Attached threads that stops do not look at"),
+    COUNTER(lock_stops, OBJECTS, "Stops that parked a holder of a lock"),
+    COUNTER(lock_holders, OBJECTS, "Parked holders of locks, sum over stops"),
+    COUNTER(lock_waiters, OBJECTS, "Threads that waited for their locks"),
+    { "lock_held", "That stops added to the time for which locks were held", offsetof(tenure_stats, lock_held_ns),
+        NANOSECONDS, true },
     COUNTER(late_stops, OBJECTS, "Stops that were reached after stop_deadline"),
     { "latest_stop", "Longest time that one of them took to be reached", offsetof(tenure_stats, latest_ns), NANOSECONDS,
         false },
@@ -102,7 +107,9 @@ static uint64_t column_ns(const tenure_distribution *distribution, const column 
     return *(const uint64_t *)(const void *)((const char *)distribution + of->offset);
 }
 
-/* The name of a thread or a type, without what would need escapes. */
+enum { NAME_LONGEST = 64 };
+
+/* The name of a thread, a type or a lock, without what would need escapes. */
 static void write_name(const char *name, size_t size, FILE *out)
 {
     for (size_t i = 0; i < size && name[i] != '\0'; i++)
@@ -111,18 +118,26 @@ static void write_name(const char *name, size_t size, FILE *out)
 
 /* --- text --- */
 
+static void text_distribution(const tenure_distribution *distribution, const char *kind, const char *what, FILE *out)
+{
+    const uint64_t mean_ns = distribution->count == 0 ? 0 : distribution->sum_ns / distribution->count;
+    fprintf(
+        out, "  %-6s %-7s %9" PRIu64 " %8s", kind, what, distribution->count, tenure__format_duration(mean_ns).text);
+    for (unsigned j = 0; j < COLUMN_COUNT; j++)
+        fprintf(out, " %8s", tenure__format_duration(column_ns(distribution, &columns[j])).text);
+    fprintf(out, " %8s\n", tenure__format_duration(distribution->max_ns).text);
+}
+
 static void text_pauses(const tenure_pauses *pauses, const char *kind, FILE *out)
 {
     if (pauses->total.count == 0) return;
-    for (unsigned i = 0; i < PART_COUNT; i++) {
-        const tenure_distribution *distribution = part_of(pauses, &parts[i]);
-        const uint64_t mean_ns = distribution->count == 0 ? 0 : distribution->sum_ns / distribution->count;
-        fprintf(out, "  %-6s %-7s %9" PRIu64 " %8s", kind, parts[i].name, distribution->count,
-            tenure__format_duration(mean_ns).text);
-        for (unsigned j = 0; j < COLUMN_COUNT; j++)
-            fprintf(out, " %8s", tenure__format_duration(column_ns(distribution, &columns[j])).text);
-        fprintf(out, " %8s\n", tenure__format_duration(distribution->max_ns).text);
-    }
+    for (unsigned i = 0; i < PART_COUNT; i++) text_distribution(part_of(pauses, &parts[i]), kind, parts[i].name, out);
+}
+
+static void text_lock(const tenure_lock_stats *lock, void *out)
+{
+    fprintf(out, "  lock %s: %" PRIu64 " pauses, %" PRIu64 " holders, %" PRIu64 " waiters, held %s longer\n",
+        lock->name, lock->pauses, lock->holders, lock->waiters, tenure__format_duration(lock->held_ns).text);
 }
 
 static void write_text(const tenure_stats *stats, FILE *out)
@@ -160,21 +175,43 @@ static void write_text(const tenure_stats *stats, FILE *out)
     fprintf(out, " %8s\n", "max");
     for (unsigned i = 0; i < 3; i++) text_pauses(&stats->pauses[i], kinds[i], out);
     text_pauses(&stats->all, "all", out);
+    if (stats->lock_grace.count != 0) text_distribution(&stats->lock_grace, "locks", "grace", out);
+    tenure_lock_stats_each(text_lock, out);
 }
 
 /* --- JSON --- */
 
+static void json_distribution(const tenure_distribution *distribution, FILE *out)
+{
+    fprintf(out, "{\"count\":%" PRIu64 ",\"sum_ns\":%" PRIu64, distribution->count, distribution->sum_ns);
+    for (unsigned j = 0; j < COLUMN_COUNT; j++)
+        fprintf(out, ",\"%s_ns\":%" PRIu64, columns[j].name, column_ns(distribution, &columns[j]));
+    fprintf(out, ",\"max_ns\":%" PRIu64 "}", distribution->max_ns);
+}
+
 static void json_pauses(const tenure_pauses *pauses, FILE *out)
 {
     for (unsigned i = 0; i < PART_COUNT; i++) {
-        const tenure_distribution *distribution = part_of(pauses, &parts[i]);
-        fprintf(out, "%s\"%s\":{\"count\":%" PRIu64 ",\"sum_ns\":%" PRIu64, i == 0 ? "{" : ",", parts[i].name,
-            distribution->count, distribution->sum_ns);
-        for (unsigned j = 0; j < COLUMN_COUNT; j++)
-            fprintf(out, ",\"%s_ns\":%" PRIu64, columns[j].name, column_ns(distribution, &columns[j]));
-        fprintf(out, ",\"max_ns\":%" PRIu64 "}", distribution->max_ns);
+        fprintf(out, "%s\"%s\":", i == 0 ? "{" : ",", parts[i].name);
+        json_distribution(part_of(pauses, &parts[i]), out);
     }
     fprintf(out, "}");
+}
+
+struct json_locks {
+    FILE *out;
+    bool more;
+};
+
+static void json_lock(const tenure_lock_stats *lock, void *arg)
+{
+    struct json_locks *locks = arg;
+    fprintf(locks->out, "%s{\"name\":\"", locks->more ? "," : "");
+    write_name(lock->name, NAME_LONGEST, locks->out);
+    fprintf(locks->out,
+        "\",\"pauses\":%" PRIu64 ",\"holders\":%" PRIu64 ",\"waiters\":%" PRIu64 ",\"held_ns\":%" PRIu64 "}",
+        lock->pauses, lock->holders, lock->waiters, lock->held_ns);
+    locks->more = true;
 }
 
 static void write_json(const tenure_stats *stats, FILE *out)
@@ -198,7 +235,11 @@ static void write_json(const tenure_stats *stats, FILE *out)
     }
     fprintf(out, "],\"stops\":");
     json_pauses(&stats->all, out);
-    fprintf(out, "}\n");
+    fprintf(out, ",\"lock_grace\":");
+    json_distribution(&stats->lock_grace, out);
+    fprintf(out, ",\"locks\":[");
+    tenure_lock_stats_each(json_lock, &(struct json_locks) { out, false });
+    fprintf(out, "]}\n");
 }
 
 /* --- Prometheus text exposition, version 0.0.4: base units, counters end in _total --- */
@@ -213,21 +254,36 @@ static void prometheus_seconds(uint64_t ns, FILE *out)
     fprintf(out, " %" PRIu64 ".%09" PRIu64 "\n", ns / 1000000000, ns % 1000000000);
 }
 
+/* labels: `generation="0",part="total"` or nothing. */
+static void prometheus_distribution(
+    const char *name, const char *labels, const tenure_distribution *distribution, FILE *out)
+{
+    for (unsigned j = 0; j < COLUMN_COUNT; j++) {
+        fprintf(out, "tenure_%s_seconds{%s%squantile=\"%s\"}", name, labels, labels[0] != '\0' ? "," : "",
+            columns[j].quantile);
+        prometheus_seconds(column_ns(distribution, &columns[j]), out);
+    }
+    fprintf(out, "tenure_%s_seconds_sum{%s}", name, labels);
+    prometheus_seconds(distribution->sum_ns, out);
+    fprintf(out, "tenure_%s_seconds_count{%s} %" PRIu64 "\n", name, labels, distribution->count);
+}
+
 /* labels: `generation="0",` or nothing. */
 static void prometheus_pauses(const char *name, const char *labels, const tenure_pauses *pauses, FILE *out)
 {
     for (unsigned i = 0; i < PART_COUNT; i++) {
-        const tenure_distribution *distribution = part_of(pauses, &parts[i]);
-        for (unsigned j = 0; j < COLUMN_COUNT; j++) {
-            fprintf(out, "tenure_%s_seconds{%spart=\"%s\",quantile=\"%s\"}", name, labels, parts[i].name,
-                columns[j].quantile);
-            prometheus_seconds(column_ns(distribution, &columns[j]), out);
-        }
-        fprintf(out, "tenure_%s_seconds_sum{%spart=\"%s\"}", name, labels, parts[i].name);
-        prometheus_seconds(distribution->sum_ns, out);
-        fprintf(out, "tenure_%s_seconds_count{%spart=\"%s\"} %" PRIu64 "\n", name, labels, parts[i].name,
-            distribution->count);
+        char both[64];
+        snprintf(both, sizeof both, "%spart=\"%s\"", labels, parts[i].name);
+        prometheus_distribution(name, both, part_of(pauses, &parts[i]), out);
     }
+}
+
+static void prometheus_lock(const tenure_lock_stats *lock, void *out)
+{
+    fprintf(out, "tenure_lock_named_held_seconds_total{name=\"");
+    write_name(lock->name, NAME_LONGEST, out);
+    fprintf(out, "\"}");
+    prometheus_seconds(lock->held_ns, out);
 }
 
 static void prometheus_longest(const char *name, const char *labels, const tenure_pauses *pauses, FILE *out)
@@ -243,7 +299,9 @@ static void write_prometheus(const tenure_stats *stats, FILE *out)
     static const char *const labels[] = { "generation=\"0\",", "generation=\"1\",", "generation=\"2\"," };
     for (unsigned i = 0; i < FIGURE_COUNT; i++) {
         const figure *of = &figures[i];
-        const char *suffix = of->unit == NANOSECONDS ? "_seconds" : of->counter ? "_total" : "";
+        const char *suffix = of->unit == NANOSECONDS ? (of->counter ? "_seconds_total" : "_seconds")
+                             : of->counter           ? "_total"
+                                                     : "";
         prometheus_family(of->name, suffix, of->help, of->counter ? "counter" : "gauge", out);
         fprintf(out, "tenure_%s%s", of->name, suffix);
         if (of->unit == NANOSECONDS)
@@ -271,6 +329,12 @@ static void write_prometheus(const tenure_stats *stats, FILE *out)
     prometheus_pauses("stop", "", &stats->all, out);
     prometheus_family("stop", "_max_seconds", "Longest parts of all stops", "gauge", out);
     prometheus_longest("stop", "", &stats->all, out);
+    prometheus_family(
+        "lock_grace", "_seconds", "Holders of awaited locks, from a stop's request until they parked", "summary", out);
+    prometheus_distribution("lock_grace", "", &stats->lock_grace, out);
+    prometheus_family(
+        "lock_named_held", "_seconds_total", "That stops added to the time for which locks were held", "counter", out);
+    tenure_lock_stats_each(prometheus_lock, out);
 }
 
 void tenure__stats_write(const tenure_stats *stats, FILE *out, tenure_format format)

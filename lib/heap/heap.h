@@ -100,6 +100,7 @@ typedef struct tenure__allocator {
     uint32_t ephemerons;                           /* made by this thread; owner */
     uint32_t finalizing;                           /* finalizers that this thread is in; owner */
     uint64_t torture_count;
+    uint64_t reserve_used; /* owner: collections plus one, when it last took a chunk beyond the budget */
     _Atomic uint64_t allocated_bytes; /* chunks and large objects handed to this thread; read under RCU */
 } tenure__allocator;
 static inline tenure__allocator *tenure__allocator_of(tenure_thread *self) { return (tenure__allocator *)self; }
@@ -296,6 +297,7 @@ struct tenure_heap {
     /* counters */
     _Atomic uint64_t collections[3];
     tenure__pause_histograms pauses[3], all_pauses;
+    tenure__histogram graces; /* of holders of awaited locks, from the request to their parking */
     _Atomic uint64_t allocated_bytes; /* by threads that are gone */
     _Atomic uint64_t copied_bytes, copied_objects, pinned_objects, stayed_objects, logged_objects, weak_cleared;
 

@@ -60,6 +60,7 @@ static const option options_table[] = {
     { "return_delay", TIME, FIELD(return_delay), 0, NULL },
     { "destroy_wait", TIME, FIELD(destroy_wait), 0, NULL },
     { "huge_pages", CHOICE, FIELD(huge_pages), 0, switches },
+    { "lock_grace", TIME, FIELD(lock_grace), 0, NULL },
     { "stop_deadline", TIME, FIELD(stop_deadline), 0, NULL },
     { "stop_deadline_stack", CHOICE, FIELD(stop_deadline_stack), 0, switches },
     { "log", LIST, FIELD(log_gc), 0, logs },
@@ -244,6 +245,7 @@ static const tenure_options defaults = {
     .pause_target = 2 * 1000 * 1000,
     .lead = TENURE_LEAD_MUTATOR,
     .return_delay = 1000 * 1000 * 1000,
+    .lock_grace = 10 * 1000,
     .stop_deadline = 1000 * 1000 * 1000,
     .destroy_wait = 1000 * 1000 * 1000,
 };
@@ -334,6 +336,7 @@ tenure_status tenure__options_check(const tenure_options *options, char *err, si
         { (options->torture & ~(uint32_t)TORTURE_ALL) != 0, "torture: unknown bits" },
         { (options->ambiguous_mask & address_bits) != 0, "ambiguous_mask: clears bits of addresses" },
         { options->max_heap != 0 && options->max_heap < least_heap, "max_heap: at least 1m" },
+        { options->lock_grace > 1000 * 1000, "lock_grace: at most 1ms" },
         { options->gen0 != 0 && options->gen0 < least_gen0, "gen0: at least 32k" },
         { options->max_heap != 0 && options->gen0 > options->max_heap, "gen0: more than max_heap" },
     };

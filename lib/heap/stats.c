@@ -63,6 +63,11 @@ void tenure_stats_read(tenure_heap *heap, tenure_stats *out)
     out->lost_events = load(&heap->events.lost);
     out->threads_attached = load(&heap->world.attached);
     out->threads_dormant = load(&heap->world.dormant_count);
+    out->lock_stops = load(&heap->world.lock_stops);
+    out->lock_holders = load(&heap->world.lock_holders);
+    out->lock_waiters = load(&heap->world.lock_waiters);
+    out->lock_held_ns = load(&heap->world.lock_held_ns);
+    tenure__histogram_read(&heap->graces, &out->lock_grace);
     tenure__watch_stats(&heap->world, out);
     out->workers = heap->options.workers;
     out->since_ns = tenure__now_ns() - heap->created_ns;

@@ -91,6 +91,12 @@ static void distribution(output *out, const char *what, const tenure_distributio
         (double)d->p90_ns / 1e3, (double)d->p99_ns / 1e3, (double)d->p999_ns / 1e3, (double)d->max_ns / 1e3);
 }
 
+static void lock_line(const tenure_lock_stats *lock, void *out)
+{
+    line(out, "gc_lock_%s:pauses=%llu,holders=%llu,waiters=%llu,held_us=%.1f", lock->name, (number)lock->pauses,
+        (number)lock->holders, (number)lock->waiters, (double)lock->held_ns / 1e3);
+}
+
 static void gc_section(output *out)
 {
     tenure_stats stats;
@@ -107,6 +113,9 @@ static void gc_section(output *out)
     distribution(out, "reach", &stats.all.reach);
     distribution(out, "work", &stats.all.work);
     distribution(out, "resume", &stats.all.resume);
+    distribution(out, "lock_grace", &stats.lock_grace);
+    line(out, "gc_lock_held_ms:%.3f", (double)stats.lock_held_ns / 1e6);
+    tenure_lock_stats_each(lock_line, out);
     const struct {
         const char *name;
         uint64_t value;
@@ -118,7 +127,8 @@ static void gc_section(output *out)
         { "copied_bytes", stats.copied_bytes }, { "copied_objects", stats.copied_objects },
         { "pinned_objects", stats.pinned_objects }, { "stayed_objects", stats.stayed_objects },
         { "logged_objects", stats.logged_objects }, { "threads_attached", stats.threads_attached },
-        { "threads_dormant", stats.threads_dormant }, { "workers", stats.workers } };
+        { "threads_dormant", stats.threads_dormant }, { "lock_stops", stats.lock_stops },
+        { "lock_holders", stats.lock_holders }, { "lock_waiters", stats.lock_waiters }, { "workers", stats.workers } };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         line(out, "gc_%s:%llu", numbers[i].name, (number)numbers[i].value);
 }
