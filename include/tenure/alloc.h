@@ -80,7 +80,7 @@ TENURE_API void *tenure_new_aligned(tenure_thread *self, size_t bytes, size_t al
 TENURE_API void *tenure_bytes_dup(tenure_thread *self, const void *bytes, size_t count);
 
 /* The object with room for count elements (bytes, for plain bytes): itself when it fits, else a copy of the elements
- * that both have. The old object stays as it was. */
+ * that both have. The old object stays as it was; nobody stores into it meanwhile. */
 TENURE_API void *tenure_resize(tenure_thread *self, void *object, size_t count);
 TENURE_API void *tenure_clone(tenure_thread *self, const void *object);
 

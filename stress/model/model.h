@@ -84,6 +84,7 @@ typedef struct shadow {
     bool settled;   /* by that walk, if it is weak or an ephemeron */
     struct shadow *weak; /* its shared weak reference: the second, and all later ones while it lives */
     atomic_flag locked;
+    unsigned copiers; /* locked: threads that copy it just now, during which nobody stores into it */
     size_t slots;
     edge edges[];
 } shadow;

@@ -177,9 +177,11 @@ static void link_objects(thread *t)
     const edge next = any_edge(t, owner, i, local_shadow(t, LOCAL_B));
     const unsigned way = model_draw(t->source, 9);
     shadow_lock(owner);
-    void *object = local_object(t, LOCAL_A);
-    store(t, object, slot_address(owner, object, i), edge_word(next, local_object(t, LOCAL_B)), way);
-    owner->edges[i] = next;
+    if (owner->copiers == 0) {
+        void *object = local_object(t, LOCAL_A);
+        store(t, object, slot_address(owner, object, i), edge_word(next, local_object(t, LOCAL_B)), way);
+        owner->edges[i] = next;
+    }
     shadow_unlock(owner);
 }
 
@@ -219,9 +221,9 @@ static void copy_range(thread *t)
     shadow *second = into < from ? from : into;
     shadow_lock(into < from ? into : from);
     if (second != (into < from ? into : from)) shadow_lock(second);
-    if (reverses) {
+    if (into->copiers == 0 && reverses) {
         reverse(t, into, at, count);
-    } else {
+    } else if (into->copiers == 0) {
         void *object = local_object(t, LOCAL_A);
         tenure_copy_refs(t->self, object, slot_address(into, object, at),
             slot_address(from, local_object(t, LOCAL_B), first), count);
@@ -233,48 +235,45 @@ static void copy_range(thread *t)
 
 /* --- copies --- */
 
-/* B is a copy of A with room for count elements, made just now. With other threads at work A's references may have
- * changed since they were copied; they are stored again then. */
+static void copiers_add(shadow *of, unsigned more)
+{
+    shadow_lock(of);
+    of->copiers += more;
+    shadow_unlock(of);
+}
+
+/* B is a copy of A with room for count elements, made just now. */
 static void adopt_copy(thread *t, void *copy, size_t count)
 {
-    shadow *original = local_shadow(t, LOCAL_A);
+    const shadow *original = local_shadow(t, LOCAL_A);
     shadow *made = shadow_new(original->kind, count, original->pattern);
-    shadow_lock(original);
     for (size_t i = 0; i < original->slots; i++) {
-        const uintptr_t word = *slot_address(original, local_object(t, LOCAL_A), i);
-        uintptr_t *slot = slot_address(made, copy, i);
-        if (*slot != word) {
-            if (the_model.options.threads == 1) model_fail(t, "a copy's reference differs");
-            tenure_store(t->self, copy, slot, (void *)word);
-        }
+        if (*slot_address(made, copy, i) != *slot_address(original, local_object(t, LOCAL_A), i))
+            model_fail(t, "a copy's reference differs");
         made->edges[i] = original->edges[i];
     }
-    shadow_unlock(original);
     kind_fill(made->kind, copy, count, kind_bytes(made->kind, original->count), made->pattern);
     local_set(t, LOCAL_B, copy, made);
 }
 
 static bool copy_object(thread *t, bool longer)
 {
-    const shadow *original = local_shadow(t, LOCAL_A);
+    shadow *original = local_shadow(t, LOCAL_A);
     size_t count = original->count;
     if (original->kind->sort != ORDINARY) return false;
     if (longer) {
         if (original->kind->most == 0 || count > 2 * (size_t)original->kind->most) return false;
         count += model_draw(t->source, (uint32_t)count + 8);
     }
+    copiers_add(original, 1);
     void *object = local_object(t, LOCAL_A);
     void *copy = longer ? tenure_resize(t->self, object, count) : tenure_clone(t->self, object);
-    if (copy == NULL) {
-        let_go(t);
-        return false;
-    }
-    if (copy == local_object(t, LOCAL_A)) {
-        if (!longer) model_fail(t, "tenure_clone returned the object itself");
-        return false;
-    }
-    adopt_copy(t, copy, count);
-    return true;
+    const bool itself = copy == local_object(t, LOCAL_A);
+    if (copy != NULL && !itself) adopt_copy(t, copy, count);
+    copiers_add(original, -1u);
+    if (itself && !longer) model_fail(t, "tenure_clone returned the object itself");
+    if (copy == NULL) let_go(t);
+    return copy != NULL && !itself;
 }
 
 /* --- operations --- */
@@ -499,18 +498,19 @@ static void op_spawn(thread *t)
     if (tenure_join(t->self, id, NULL) != 0) model_fail(t, "tenure_join");
 }
 
-#define OPERATIONS(X)                                                                                                \
-    X(new, 300)                                                                                                      \
-    X(garbage, 150)                                                                                                  \
-    X(link, 150)                                                                                                     \
-    X(unlink, 40)                                                                                                    \
-    X(copy_range, 60)                                                                                                \
-    X(clone, 15)                                                                                                     \
-    X(resize, 15)                                                                                                    \
-    X(hold, 60) X(drop, 50) X(share, 20) X(hash, 30) X(weak, 25) X(ephemeron, 25) X(object_at, 20) X(poll, 20)       \
-        X(block, 8) X(idle, 8) X(sleep, 1) X(enter, 6) X(stop_world, 4) X(collect0, 4) X(collect1, 2) X(collect2, 1) \
-            X(freeze, 1) X(unfreeze, 4) X(disable, 1) X(enable, 4) X(external, 4) X(stats, 1) X(rcu, 1) X(check, 1)  \
-                X(detach, 1) X(spawn, 1)
+#define OPERATIONS(X)                                                                                                 \
+    X(new, 300)                                                                                                       \
+    X(garbage, 150)                                                                                                   \
+    X(link, 150)                                                                                                      \
+    X(unlink, 40)                                                                                                     \
+    X(copy_range, 60)                                                                                                 \
+    X(clone, 15)                                                                                                      \
+    X(resize, 15)                                                                                                     \
+    X(hold, 60)                                                                                                       \
+    X(drop, 50) X(share, 20) X(hash, 30) X(weak, 25) X(ephemeron, 25) X(object_at, 20) X(poll, 20) X(block, 8)        \
+        X(idle, 8) X(sleep, 1) X(enter, 6) X(stop_world, 4) X(collect0, 4) X(collect1, 2) X(collect2, 1) X(freeze, 1) \
+            X(unfreeze, 4) X(disable, 1) X(enable, 4) X(external, 4) X(stats, 1) X(rcu, 1) X(check, 1) X(detach, 1)   \
+                X(spawn, 1)
 
 #define NAME(name, weight) #name,
 const char *const model_operations[] = { OPERATIONS(NAME) };
