@@ -244,6 +244,21 @@ static void check_gone(walk *w)
     }
 }
 
+static bool count_object(tenure_thread *self, void *object, void *count)
+{
+    (void)self;
+    (void)object;
+    ++*(size_t *)count;
+    return true;
+}
+
+static void check_census(walk *w)
+{
+    size_t count = 0;
+    if (tenure_each_object(w->t->self, -1, count_object, &count) != TENURE_OK || count != w->count)
+        model_fail(w->t, "tenure_each_object finds %zu objects instead of %zu", count, w->count);
+}
+
 /* Shadows that nothing leads to any more. */
 static void free_unseen(void)
 {
@@ -273,6 +288,7 @@ void model_check(thread *t)
     check_once(&w);
     if (exact) {
         check_gone(&w);
+        check_census(&w);
         atomic_fetch_add(&the_model.exact_checks, 1);
     }
     if (tenure_verify(t->self) != TENURE_OK) model_fail(t, "the verifier found a fault");
