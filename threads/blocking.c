@@ -11,6 +11,7 @@ static void enter(tenure__mutator *mutator, uint32_t mode)
     if (mutator->depth == 0) {
         if (tenure__owns_stop(mutator))
             tenure__misuse("a blocking region", "not between stop_world and resume_world of the same thread");
+        tenure__check_gc(mutator->os, "a blocking region");
         for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling) each->went_back = false;
         tenure__release(mutator, mode);
     }

@@ -49,11 +49,13 @@ static tenure_status wait_for_condition(
     struct wait wait = { cond, mutex, deadline, 0 };
     tenure__await_begin(os, &cond->lock, &mutex->lock, site);
     tenure__held_remove(os, at);
+    tenure__check_gc(os, "a wait for a condition");
     if (mutator == 0 || mutator->depth != 0)
         wait_native(&wait); /* already outside the stop set */
     else
         tenure__with_context(mutator, wait_released, &wait);
     tenure__held_push(os, &mutex->lock, site);
+    tenure__check_held_changed(os);
     tenure__await_end(os);
     return tenure__wait_status(wait.result, "tenure_cond_wait");
 }

@@ -32,7 +32,7 @@ static bool make_room(tenure__os_thread *os)
     } else if (atomic_load_explicit(&os->held_count, memory_order_relaxed) == os->held_capacity) {
         if (!tenure__held_grow(os)) return false;
     }
-    os->held_fast = os->held_capacity;
+    os->held_fast = os->check_locks ? 0 : os->held_capacity;
     return true;
 }
 
@@ -146,6 +146,7 @@ tenure_status tenure__acquire(tenure_thread *self, tenure__lock *lock, void *nat
 {
     tenure__os_thread *os = tenure__os_thread_of(self);
     if (way->held && !make_room(os)) return TENURE_ENOMEM;
+    if (way->held) tenure__check_order(os, lock, site);
     int result = way->try_native(native);
     if (result == EBUSY || result == EAGAIN) {
         if (way->held && tenure__holds(os, lock)) return TENURE_EDEADLK;
@@ -154,7 +155,10 @@ tenure_status tenure__acquire(tenure_thread *self, tenure__lock *lock, void *nat
         result = wait_for_lock(self, os, lock, &wait);
         tenure__await_end(os);
     }
-    if (result == 0 && way->held) tenure__held_push(os, lock, site);
+    if (result == 0 && way->held) {
+        tenure__held_push(os, lock, site);
+        tenure__check_held_changed(os);
+    }
     return tenure__wait_status(result, way->call);
 }
 
@@ -166,7 +170,10 @@ bool tenure__try_acquire(
     const int result = way->try_native(native);
     if (result == EBUSY || result == EAGAIN) return false;
     if (result != 0) tenure__fatal(way->call, 0, result);
-    if (way->held) tenure__held_push(os, lock, site);
+    if (way->held) {
+        tenure__held_push(os, lock, site);
+        tenure__check_held_changed(os);
+    }
     return true;
 }
 
@@ -177,4 +184,5 @@ void tenure__give_back(
     const uint32_t at = tenure__held_find(os, lock, call);
     TENURE__MUST(way->undo_native(native)); /* first: until then a held lock's object stays where it is */
     tenure__held_remove(os, at);
+    tenure__check_held_changed(os);
 }

@@ -83,6 +83,10 @@ static inline void tenure__held_remove(tenure__os_thread *os, uint32_t at)
     atomic_store_explicit(&os->held_count, last, memory_order_release);
 }
 
+/* lock_check.c: the lock is about to be waited for or taken; what is held has changed. Owner. */
+void tenure__check_order(const tenure__os_thread *os, const tenure__lock *lock, const void *site);
+void tenure__check_held_changed(tenure__os_thread *os);
+
 /* Of pthread_*_init: TENURE_OK, TENURE_ENOMEM, or TENURE_ESYSTEM and errno. */
 static inline tenure_status tenure__native_status(int error)
 {

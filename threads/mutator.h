@@ -125,6 +125,7 @@ struct tenure__os_thread {
      * outgrew them stay until it ends. Any heap's locks, whichever record they were taken with. */
     _Atomic uint32_t held_count; /* lock depth */
     uint32_t held_capacity;
+    bool check_locks; /* since it was first attached to a heap with check=locks */
     uint32_t held_fast; /* the fast path takes so many: held_capacity, or 0 when every lock is to be looked at */
     _Atomic(tenure__held *) held; /* NULL before the first */
     tenure__held held_inline[TENURE__HELD_INLINE];
@@ -161,6 +162,7 @@ struct tenure__world {
     bool fork_stopped;                /* this stop is a fork's; stop lock */
     _Atomic bool spinning_pays;       /* fewer runners than processors, judged at each stop; relaxed: advice */
     unsigned processors;
+    bool check_locks;    /* constant */
     bool rcu;            /* attached threads are registered readers */
     size_t record_bytes; /* of the collector's record, which starts with a tenure__mutator */
     tenure__gang gang;
@@ -239,6 +241,15 @@ bool tenure__safepoint(tenure__mutator *mutator);
 void tenure__lock_stop(tenure__world *world);
 bool tenure__trylock_stop(tenure__world *world);
 void tenure__unlock_stop(tenure__world *world);
+
+/* --- lock_check.c: check=locks --- */
+
+/* Whether the thread's limit is poisoned: it holds a lock declared no-GC. Owner. */
+bool tenure__check_poisons(const tenure__os_thread *os);
+/* call may collect: aborts if it holds such a lock. Owner. */
+void tenure__check_gc(const tenure__os_thread *os, const char *call);
+/* The calling thread is about to call what may block, as the system names it: aborts if it is attached and runs. */
+void tenure__check_blocking_call(const char *call);
 
 /* Stopped: what this pause does to locks, for the statistics. */
 void tenure__count_parked_holders(tenure__world *world);

@@ -61,6 +61,7 @@ void tenure_mutex_unlock(tenure_thread *self, tenure_mutex *mutex)
     const uint32_t at = tenure__held_find(os, &mutex->lock, "tenure_mutex_unlock");
     TENURE__MUST(pthread_mutex_unlock(&mutex->native)); /* first: until then a held lock's object stays where it is */
     tenure__held_remove(os, at);
+    if (os->check_locks) tenure__check_held_changed(os);
 }
 
 tenure__lock_scope tenure__scope_lock(tenure_thread *self, tenure_mutex *mutex)

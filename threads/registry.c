@@ -262,6 +262,10 @@ tenure_thread *tenure_attach(tenure_heap *heap)
         }
         if (os_self.rcu_registered) os_self.rcu_users++;
     }
+    if (world->check_locks) {
+        os_self.check_locks = true;
+        os_self.held_fast = 0;
+    }
     tenure__host_attached(mutator);
     if (os_self.records == 0) tenure__rcu_park(&os_self);
     tenure__with_context(os_self.records != 0 ? os_self.records : mutator, register_record, mutator);

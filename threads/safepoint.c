@@ -275,6 +275,7 @@ void tenure__poll_slow(tenure_thread *self)
 {
     tenure__mutator *mutator = tenure__mutator_of(self);
     if (mutator->depth != 0) tenure__misuse("tenure_poll", "not inside a blocking or idle region");
+    tenure__check_gc(mutator->os, "tenure_poll");
     if (!tenure__safepoint(mutator)) {
         tenure__note_poll(mutator);
         tenure__host_polled(mutator);

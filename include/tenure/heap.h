@@ -63,6 +63,7 @@ typedef enum tenure_lead { TENURE_LEAD_MUTATOR, TENURE_LEAD_DAEMON } tenure_lead
 /* Bits of tenure_options.debug, tenure_options.verify and tenure_options.torture. */
 enum { TENURE_DEBUG_LEAK = 1 }; /* tenure_heap_destroy writes to stderr what is still alive, by type */
 enum { TENURE_VERIFY_BEFORE = 1, TENURE_VERIFY_AFTER = 2 };
+enum { TENURE_CHECK_LOCKS = 1 };
 enum {
     TENURE_TORTURE_POLL = 1,     /* collect at every poll */
     TENURE_TORTURE_OVERFLOW = 2, /* hardly any packets: work lists and log buffers overflow all the time */
@@ -104,6 +105,7 @@ typedef struct tenure_options {
     bool log_gc;            /* [log=gc] a line per collection on stderr, outside of stops */
     uint32_t debug;         /* [debug=leak] */
     uint32_t verify;        /* [verify=before,after] walk and check the whole heap around every collection */
+    uint32_t check;         /* [check=locks] the program's use of locks; see tenure/lock.h. Faults are printed and abort */
     uint32_t torture;       /* [torture=poll,overflow,evacuate,nospace] */
     uint64_t torture_alloc; /* [torture=alloc:N] collect at every Nth allocation; freed memory is poisoned */
 } tenure_options;

@@ -17,7 +17,7 @@ uintptr_t tenure__host_limit(tenure__mutator *mutator)
 {
     const tenure__allocator *allocator = (tenure__allocator *)mutator;
     const tenure_options *options = &mutator->world->heap->options;
-    if (options->torture & TENURE_TORTURE_POLL) return 0;
+    if ((options->torture & TENURE_TORTURE_POLL) || tenure__check_poisons(mutator->os)) return 0;
     if (options->torture_alloc != 0) return NO_CHUNK;
     return allocator->window_end != 0 ? allocator->window_end : NO_CHUNK;
 }
@@ -316,6 +316,7 @@ void *tenure__allocate_any(tenure_thread *self, uint64_t header, size_t bytes, s
     const bool large = bytes > TENURE__SMALL_MAX || align > 16;
     const size_t cell_bytes = (bytes + 8 + 15) & ~(size_t)15;
     if (allocator->mutator.depth != 0) tenure__misuse("an allocation", "not inside a blocking or idle region");
+    tenure__check_gc(allocator->mutator.os, "an allocation");
     if (bytes > heap->options.max_heap) { /* nothing that is let go could help: the handler is not asked */
         errno = ENOMEM;
         return 0;

@@ -158,6 +158,7 @@ tenure_status tenure_collect(tenure_thread *self, tenure_generation generation)
 {
     tenure__allocator *allocator = tenure__allocator_of(self);
     if (allocator->mutator.depth != 0) tenure__misuse("tenure_collect", "not inside a blocking or idle region");
+    tenure__check_gc(allocator->mutator.os, "tenure_collect");
     if ((int)generation < 0 || (int)generation > 2) return TENURE_EINVAL;
     if (atomic_load_explicit(&self->heap->disabled, memory_order_relaxed) != 0) return TENURE_EBUSY;
     tenure__collect_now(allocator, (int)generation, "explicit");

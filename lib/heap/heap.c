@@ -119,6 +119,7 @@ tenure_status tenure_heap_create(tenure_heap **out, const tenure_options *option
         return status;
     }
     heap->world.processors = tenure__usable_processors("");
+    heap->world.check_locks = (options.check & TENURE_CHECK_LOCKS) != 0;
     heap->world.lock_grace_ns = options.lock_grace;
     heap->world.rcu = options.rcu == TENURE_RCU_ON;
     status = start_threads(heap);
