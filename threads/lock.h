@@ -60,6 +60,14 @@ static inline void tenure__held_push(tenure__os_thread *os, tenure__lock *lock, 
     atomic_store_explicit(&os->held_count, count + 1, memory_order_release);
 }
 
+/* It is the one that was taken last. */
+static inline bool tenure__held_last(const tenure__os_thread *os, const tenure__lock *lock)
+{
+    const uint32_t count = atomic_load_explicit(&os->held_count, memory_order_relaxed);
+    const tenure__held *held = atomic_load_explicit(&os->held, memory_order_relaxed);
+    return count != 0 && atomic_load_explicit(&held[count - 1].lock, memory_order_relaxed) == lock;
+}
+
 /* Where it is among the held ones, the latest first; aborts if it is not. */
 static inline uint32_t tenure__held_find(tenure__os_thread *os, const tenure__lock *lock, const char *call)
 {

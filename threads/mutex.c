@@ -28,13 +28,15 @@ void tenure_mutex_rules(tenure_mutex *mutex, uint16_t rank, unsigned rules)
     mutex->lock.rules = (uint16_t)rules;
 }
 
+/* The fast paths of an attached thread. What they need after the native call they load again: every register that is
+ * kept across it costs a store, and the stores have to drain before its atomic operation. */
 static inline __attribute__((always_inline)) tenure_status lock(
     tenure_thread *self, tenure_mutex *mutex, const struct timespec *deadline, const void *site)
 {
-    tenure__os_thread *os = tenure__os_thread_of(self);
-    if (__builtin_expect(atomic_load_explicit(&os->held_count, memory_order_relaxed) < os->held_fast, 1) &&
+    const tenure__os_thread *os = self != 0 ? tenure__mutator_of(self)->os : 0;
+    if (os != 0 && atomic_load_explicit(&os->held_count, memory_order_relaxed) < os->held_fast &&
         __builtin_expect(pthread_mutex_trylock(&mutex->native) == 0, 1)) {
-        tenure__held_push(os, &mutex->lock, site);
+        tenure__held_push(tenure__mutator_of(self)->os, &mutex->lock, site);
         return TENURE_OK;
     }
     return tenure__acquire(self, &mutex->lock, &mutex->native, &tenure__mutex_way, deadline, site);
@@ -57,11 +59,15 @@ bool tenure_mutex_trylock(tenure_thread *self, tenure_mutex *mutex)
 
 void tenure_mutex_unlock(tenure_thread *self, tenure_mutex *mutex)
 {
-    tenure__os_thread *os = tenure__os_thread_of(self);
-    const uint32_t at = tenure__held_find(os, &mutex->lock, "tenure_mutex_unlock");
-    TENURE__MUST(pthread_mutex_unlock(&mutex->native)); /* first: until then a held lock's object stays where it is */
-    tenure__held_remove(os, at);
-    if (os->check_locks) tenure__check_held_changed(os);
+    tenure__os_thread *os = self != 0 ? tenure__mutator_of(self)->os : 0;
+    if (os == 0 || os->held_fast == 0 || !tenure__held_last(os, &mutex->lock)) {
+        tenure__give_back(self, &mutex->lock, &mutex->native, &tenure__mutex_way, "tenure_mutex_unlock");
+        return;
+    }
+    TENURE__MUST(pthread_mutex_unlock(&mutex->native)); /* first, as in give_back */
+    os = tenure__mutator_of(self)->os;
+    atomic_store_explicit(
+        &os->held_count, atomic_load_explicit(&os->held_count, memory_order_relaxed) - 1, memory_order_release);
 }
 
 tenure__lock_scope tenure__scope_lock(tenure_thread *self, tenure_mutex *mutex)
