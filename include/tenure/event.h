@@ -7,6 +7,7 @@
 #define TENURE_EVENT_H
 
 #include <tenure/heap.h>
+#include <tenure/type.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -35,17 +36,34 @@ typedef struct tenure_collection {
     uint64_t lost_before; /* collections just before this one that no listener was told of */
 } tenure_collection;
 
+/* options.debug=leak: what an unreachable part of the heap was kept for, by type: objects whose finalizers became due in
+ * this full collection, and whatever only they lead to. Finalizers that lie on cycles are what Python once could not
+ * collect; here they run, once, and what they do not resurrect is gone in the next full collection. */
+typedef struct tenure_leak_row {
+    const tenure_type *type;
+    uint64_t objects, bytes; /* that are kept */
+    uint64_t finalizers;     /* of those: whose finalizer is due */
+    uint64_t on_cycles;      /* likewise: on a cycle of references together with one whose finalizer is due (or alone) */
+} tenure_leak_row;
+typedef struct tenure_leak {
+    uint64_t objects, bytes, finalizers, on_cycles; /* of all types */
+    size_t count;
+    const tenure_leak_row *rows; /* most bytes first */
+} tenure_leak;
+
 typedef enum tenure_event_kind {
     TENURE_EVENT_BEGIN, /* the stop is requested; duration 0 */
     TENURE_EVENT_PHASE,
+    TENURE_EVENT_LEAK, /* duration 0; only if there is something to say */
     TENURE_EVENT_END /* resumed; duration of the whole */
 } tenure_event_kind;
 
 typedef struct tenure_event {
     tenure_event_kind kind;
-    const char *name;                    /* "begin", "reach", "pin", "roots", "copy" or "mark", "weak", "finish", "resume", "end" */
+    const char *name;                    /* "begin", "reach", "pin", "roots", "copy" or "mark", "weak", "finish", "resume", "leak", "end" */
     uint64_t at_ns, duration_ns;         /* since the heap was created */
     const tenure_collection *collection; /* whole in every one of its events; valid during the call */
+    const tenure_leak *leak;             /* of TENURE_EVENT_LEAK; likewise */
 } tenure_event;
 
 /* Called on a thread of the heap's own that does nothing else, one event at a time, outside of stops. It may block,

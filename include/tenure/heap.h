@@ -61,7 +61,13 @@ typedef enum tenure_finalizers {
 typedef enum tenure_lead { TENURE_LEAD_MUTATOR, TENURE_LEAD_DAEMON } tenure_lead;
 
 /* Bits of tenure_options.debug, tenure_options.verify and tenure_options.torture. */
-enum { TENURE_DEBUG_LEAK = 1 }; /* tenure_heap_destroy writes to stderr what is still alive, by type */
+enum {
+    /* A full collection in which finalizers became due reports what they alone keep alive, by type, and what of that lies
+     * on cycles: to listeners (TENURE_EVENT_LEAK in tenure/event.h) and, once a second at most, on stderr, outside the
+     * stop. The stop is longer by a walk over those objects; without address space for it (a quarter of the arena's, and
+     * the heap's size once more) there is no report. tenure_heap_destroy writes to stderr what is still alive, by type. */
+    TENURE_DEBUG_LEAK = 1
+};
 enum { TENURE_VERIFY_BEFORE = 1, TENURE_VERIFY_AFTER = 2 };
 enum { TENURE_CHECK_LOCKS = 1 };
 enum {

@@ -24,7 +24,9 @@
  *  is_tracked                          every object is; of a type without references (tenure_type_of) nothing is read
  *  freeze, unfreeze, get_freeze_count  tenure_freeze, tenure_unfreeze; tenure_stats: frozen_bytes
  *  callbacks                           tenure_listen
- *  DEBUG_STATS, DEBUG_LEAK             options log=gc, debug=leak */
+ *  DEBUG_STATS                         option log=gc
+ *  DEBUG_LEAK, garbage                 option debug=leak: what finalizers keep, and their cycles; at the end all that is
+ *                                      alive (tenure/heap.h) */
 #ifndef TENURE_INSPECT_H
 #define TENURE_INSPECT_H
 

@@ -12,6 +12,7 @@
 #include "lib/collection/settle.h"
 #include "lib/collection/weak.h"
 #include "lib/collection/weakmap.h"
+#include "lib/inspect/leak.h"
 #include "threads/report.h"
 #include <string.h>
 
@@ -135,7 +136,11 @@ static void settle_weak(tenure_heap *heap, bool may_trace)
     tenure__weak_settle(heap);
     tenure__ephemerons_clear(heap, false);
     /* So that all of them see everything whole. */
-    if (tenure__finalizers_settle(heap)) trace(heap, follow_phase, may_trace);
+    if (tenure__finalizers_settle(heap)) {
+        if ((heap->options.debug & TENURE_DEBUG_LEAK) != 0 && heap->condemned == 2)
+            heap->leak = tenure__leak_look(heap, may_trace);
+        trace(heap, follow_phase, may_trace);
+    }
     tenure__ephemerons_clear(heap, true);
     tenure__maps_settle(heap);
     tenure__cleaners_settle(heap);
@@ -249,6 +254,8 @@ void tenure__lead(tenure_heap *heap, int generation, const char *reason, bool by
     collect_stopped(heap, generation, reason, by_daemon, cpu);
     const uint64_t finished = tenure__now_ns();
     tenure_collection done = *event;
+    tenure__leak *leak = heap->leak;
+    heap->leak = 0;
     if (!stopped) tenure__world_resume(world);
     const uint64_t resumed = tenure__now_ns();
     done.resume_ns = resumed - finished;
@@ -256,6 +263,6 @@ void tenure__lead(tenure_heap *heap, int generation, const char *reason, bool by
     done.cpu_ns = cpu_since(heap, cpu);
     tenure__pauses_record(&heap->pauses[generation], &done);
     tenure__pauses_record(&heap->all_pauses, &done);
-    tenure__events_publish(&heap->events, &done);
+    tenure__events_publish(&heap->events, &done, leak);
     tenure__daemon_report(heap);
 }

@@ -6,6 +6,7 @@
 #include "lib/collection/weakmap.h"
 #include "lib/heap/limits.h"
 #include "lib/inspect/census.h"
+#include "lib/inspect/leak.h"
 #include "threads/report.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -82,6 +83,8 @@ static tenure_status start_threads(tenure_heap *heap)
     }
     tenure_status status = TENURE_OK;
     if (heap->options.log_gc) status = tenure_listen(heap, print_line, stderr);
+    if (status == TENURE_OK && (heap->options.debug & TENURE_DEBUG_LEAK) != 0)
+        status = tenure_listen(heap, tenure__leak_print, heap);
     if (status == TENURE_OK && heap->options.stop_deadline != 0)
         status = tenure__watch_start(&heap->world, heap->options.stop_deadline, heap->options.stop_deadline_stack);
     if (status == TENURE_OK) status = tenure__daemon_start(heap);

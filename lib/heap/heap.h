@@ -292,6 +292,7 @@ struct tenure_heap {
     _Atomic bool rescan_due;    /* the same for blocks that say RESCAN */
     _Atomic uint32_t next_job;  /* of a phase that is divided into jobs */
     tenure_collection event;    /* being filled */
+    tenure__leak *leak;         /* likewise, with debug=leak */
     uint64_t sequence;
 
     /* counters */
@@ -302,6 +303,7 @@ struct tenure_heap {
     _Atomic uint64_t copied_bytes, copied_objects, pinned_objects, stayed_objects, logged_objects, weak_cleared;
 
     tenure__events events;
+    uint64_t leak_print_ns; /* no report is printed before; the listeners' thread */
 
     /* the daemon; lib/collection/daemon.c */
     pthread_t daemon;

@@ -3,6 +3,7 @@
  * else: not the daemon, which leads collections. */
 #include "lib/inspect/listen.h"
 #include "lib/heap/heap.h"
+#include "lib/inspect/leak.h"
 #include "threads/futex.h"
 #include <errno.h>
 #include <signal.h>
@@ -18,38 +19,46 @@ struct tenure__listener {
     bool removed;   /* by itself, while it ran */
 };
 
-void tenure__events_publish(tenure__events *events, const tenure_collection *collection)
+/* False: nobody is told. */
+static bool publish(tenure__events *events, const tenure_collection *collection, tenure__leak *leak)
 {
     /* relaxed: whoever starts listening is told of collections that begin later, and those see it. */
-    if (atomic_load_explicit(&events->listening, memory_order_relaxed) == 0) return;
+    if (atomic_load_explicit(&events->listening, memory_order_relaxed) == 0) return false;
     const uint64_t written = atomic_load_explicit(&events->written, memory_order_relaxed);
     /* acquire: pairs with the release in deliver_all; the place was read before it is written again. */
     if (written - atomic_load_explicit(&events->delivered, memory_order_acquire) == RING) {
         events->lost_before++;
         atomic_fetch_add_explicit(&events->lost, 1, memory_order_relaxed);
-        return;
+        return false;
     }
-    tenure_collection *place = &events->ring[written % RING];
-    *place = *collection;
-    place->lost_before = events->lost_before;
+    tenure__told *place = &events->ring[written % RING];
+    *place = (tenure__told) { *collection, leak };
+    place->collection.lost_before = events->lost_before;
     events->lost_before = 0;
     /* release: publishes the record; pairs with the acquire in deliver_all. */
     atomic_store_explicit(&events->written, written + 1, memory_order_release);
     atomic_fetch_add_explicit(&events->wake, 1, memory_order_release);
     tenure__futex_wake(&events->wake, 1);
+    return true;
+}
+
+void tenure__events_publish(tenure__events *events, const tenure_collection *collection, tenure__leak *leak)
+{
+    if (!publish(events, collection, leak)) tenure__leak_free(leak);
 }
 
 /* --- the listeners' thread --- */
 
-static void tell(const struct tenure__listener *listener, const tenure_collection *collection)
+static void tell(const struct tenure__listener *listener, const tenure__told *told)
 {
+    const tenure_collection *collection = &told->collection;
     const struct {
         const char *name;
         uint64_t ns;
     } phases[] = { { "reach", collection->reach_ns }, { "pin", collection->pin_ns }, { "roots", collection->roots_ns },
         { collection->generation == 2 ? "mark" : "copy", collection->trace_ns }, { "weak", collection->weak_ns },
         { "finish", collection->finish_ns }, { "resume", collection->resume_ns } };
-    tenure_event event = { TENURE_EVENT_BEGIN, "begin", collection->at_ns, 0, collection };
+    tenure_event event = { TENURE_EVENT_BEGIN, "begin", collection->at_ns, 0, collection, NULL };
     listener->fn(&event, listener->arg);
     event.kind = TENURE_EVENT_PHASE;
     for (unsigned i = 0; i < sizeof phases / sizeof phases[0]; i++) {
@@ -58,7 +67,11 @@ static void tell(const struct tenure__listener *listener, const tenure_collectio
         if (!listener->removed) listener->fn(&event, listener->arg);
         event.at_ns += event.duration_ns;
     }
-    event = (tenure_event) { TENURE_EVENT_END, "end", collection->at_ns, collection->total_ns, collection };
+    if (told->leak != 0) {
+        event = (tenure_event) { TENURE_EVENT_LEAK, "leak", collection->at_ns, 0, collection, &told->leak->report };
+        if (!listener->removed) listener->fn(&event, listener->arg);
+    }
+    event = (tenure_event) { TENURE_EVENT_END, "end", collection->at_ns, collection->total_ns, collection, NULL };
     if (!listener->removed) listener->fn(&event, listener->arg);
 }
 
@@ -72,12 +85,14 @@ static void unlink_locked(tenure__events *events, struct tenure__listener *liste
 
 static void deliver(tenure__events *events, uint64_t number)
 {
+    tenure__told *told = &events->ring[number % RING];
+    if (told->leak != 0) tenure__leak_sort(told->leak);
     TENURE__MUST(pthread_mutex_lock(&events->lock));
     for (struct tenure__listener *listener = events->list, *next; listener != 0; listener = next) {
         if (listener->first <= number) {
             events->now = listener;
             TENURE__MUST(pthread_mutex_unlock(&events->lock));
-            tell(listener, &events->ring[number % RING]);
+            tell(listener, told);
             TENURE__MUST(pthread_mutex_lock(&events->lock));
             events->now = 0;
             TENURE__MUST(pthread_cond_broadcast(&events->returned));
@@ -89,6 +104,8 @@ static void deliver(tenure__events *events, uint64_t number)
         free(listener);
     }
     TENURE__MUST(pthread_mutex_unlock(&events->lock));
+    tenure__leak_free(told->leak);
+    told->leak = 0;
 }
 
 static void deliver_all(tenure__events *events)
@@ -235,8 +252,10 @@ void tenure__events_forked(tenure__events *events)
     TENURE__MUST(pthread_cond_init(&events->returned, 0));                         /* it may have had waiters */
     if (!events->started || pthread_equal(pthread_self(), events->thread)) return; /* a listener forked: it goes on */
     events->gone = true;
-    atomic_store_explicit(
-        &events->delivered, atomic_load_explicit(&events->written, memory_order_relaxed), memory_order_relaxed);
+    const uint64_t written = atomic_load_explicit(&events->written, memory_order_relaxed);
+    for (uint64_t i = atomic_load_explicit(&events->delivered, memory_order_relaxed); i != written; i++)
+        tenure__leak_free(events->ring[i % RING].leak);
+    atomic_store_explicit(&events->delivered, written, memory_order_relaxed);
     struct tenure__listener *interrupted = events->now;
     events->now = 0;
     if (interrupted == 0 || !interrupted->removed) return;

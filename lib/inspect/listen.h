@@ -7,9 +7,15 @@
 #include <tenure/event.h>
 
 struct tenure__listener;
+typedef struct tenure__leak tenure__leak; /* leak.h */
+
+typedef struct tenure__told {
+    tenure_collection collection;
+    tenure__leak *leak; /* NULL: nothing to say */
+} tenure__told;
 
 typedef struct tenure__events {
-    tenure_collection *ring;       /* constant */
+    tenure__told *ring;            /* constant */
     _Atomic uint64_t written;      /* collections put into the ring; stop lock, to write */
     _Atomic uint64_t delivered;    /* taken out; the listeners' thread, to write */
     _Atomic uint64_t lost;         /* that found no room; stop lock, to write */
@@ -30,8 +36,8 @@ typedef struct tenure__events {
 tenure_status tenure__events_create(tenure__events *events);
 /* Delivers what waits, then ends the thread. No collection comes any more; the caller is out of all stop sets. */
 void tenure__events_destroy(tenure__events *events);
-/* After the resume, by the leader, who still holds the stop lock. No memory, no lock, no waiting. */
-void tenure__events_publish(tenure__events *events, const tenure_collection *collection);
+/* After the resume, by the leader, who still holds the stop lock. Takes leak over. No memory, no lock, no waiting. */
+void tenure__events_publish(tenure__events *events, const tenure_collection *collection, tenure__leak *leak);
 /* In a forked child: what was not delivered is the parent's. The lock was held by the thread that forked. */
 void tenure__events_forked(tenure__events *events);
 /* Starts the listeners' thread again if a child needs it. Stop lock, before the stop. */
