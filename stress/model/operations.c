@@ -341,10 +341,16 @@ static void op_hash(thread *t)
     shadow_unlock(of);
 }
 /* The first weak reference to an object is its own; who asks again gets the one that is shared while it lives. Is a
- * shared one new, then no path leads to the earlier one any more, and its shadow may stand for the new one. */
+ * shared one new, then no path leads to the earlier one any more, and its shadow may stand for the new one. That is why
+ * nothing refers weakly to a shared one: such a path would say that the earlier one is gone. */
+static bool descend_to_target(thread *t)
+{
+    if (!descend(t, LOCAL_A)) return false;
+    return local_shadow(t, LOCAL_A)->kind->sort != WEAK || !shadow_is_shared_weak(local_object(t, LOCAL_A));
+}
 static void op_weak(thread *t)
 {
-    if (!descend(t, LOCAL_A)) return;
+    if (!descend_to_target(t)) return;
     tenure_weak *made = tenure_weak_new(t->self, local_object(t, LOCAL_A));
     if (made == NULL) {
         let_go(t);
@@ -364,7 +370,7 @@ static void op_weak(thread *t)
 }
 static void op_ephemeron(thread *t)
 {
-    if (!descend(t, LOCAL_A)) return;
+    if (!descend_to_target(t)) return;
     descend(t, LOCAL_B);
     tenure_ephemeron *made = tenure_ephemeron_new(t->self, local_object(t, LOCAL_A), local_object(t, LOCAL_B));
     if (made == NULL) {
@@ -498,20 +504,20 @@ static void op_spawn(thread *t)
     if (tenure_join(t->self, id, NULL) != 0) model_fail(t, "tenure_join");
 }
 
-#define OPERATIONS(X)                                                                                               \
-    X(new, 300)                                                                                                     \
-    X(garbage, 150)                                                                                                 \
-    X(link, 150)                                                                                                    \
-    X(unlink, 40)                                                                                                   \
-    X(copy_range, 60)                                                                                               \
-    X(clone, 15)                                                                                                    \
-    X(resize, 15)                                                                                                   \
-    X(hold, 60)                                                                                                     \
-    X(drop, 50)                                                                                                     \
-    X(share, 20) X(hash, 30) X(weak, 25) X(ephemeron, 25) X(object_at, 20) X(poll, 20) X(block, 8) X(idle, 8)       \
-        X(sleep, 1) X(enter, 6) X(stop_world, 4) X(collect0, 4) X(collect1, 2) X(collect2, 1) X(freeze, 1)          \
-            X(unfreeze, 4) X(disable, 1) X(enable, 4) X(external, 4) X(stats, 1) X(rcu, 1) X(check, 1) X(detach, 1) \
-                X(spawn, 1)
+#define OPERATIONS(X)                                                                                         \
+    X(new, 300)                                                                                               \
+    X(garbage, 150)                                                                                           \
+    X(link, 150)                                                                                              \
+    X(unlink, 40)                                                                                             \
+    X(copy_range, 60)                                                                                         \
+    X(clone, 15)                                                                                              \
+    X(resize, 15)                                                                                             \
+    X(hold, 60)                                                                                               \
+    X(drop, 50)                                                                                               \
+    X(share, 20)                                                                                              \
+    X(hash, 30) X(weak, 25) X(ephemeron, 25) X(object_at, 20) X(poll, 20) X(block, 8) X(idle, 8) X(sleep, 1)  \
+        X(enter, 6) X(stop_world, 4) X(collect0, 4) X(collect1, 2) X(collect2, 1) X(freeze, 1) X(unfreeze, 4) \
+            X(disable, 1) X(enable, 4) X(external, 4) X(stats, 1) X(rcu, 1) X(check, 1) X(detach, 1) X(spawn, 1)
 
 #define NAME(name, weight) #name,
 const char *const model_operations[] = { OPERATIONS(NAME) };
