@@ -253,16 +253,15 @@ void tenure__lead(tenure_heap *heap, int generation, const char *reason, bool by
     event->reach_ns = reached - requested;
     collect_stopped(heap, generation, reason, by_daemon, cpu);
     const uint64_t finished = tenure__now_ns();
-    tenure_collection done = *event;
     tenure__leak *leak = heap->leak;
     heap->leak = 0;
     if (!stopped) tenure__world_resume(world);
     const uint64_t resumed = tenure__now_ns();
-    done.resume_ns = resumed - finished;
-    done.total_ns = resumed - requested;
-    done.cpu_ns = cpu_since(heap, cpu);
-    tenure__pauses_record(&heap->pauses[generation], &done);
-    tenure__pauses_record(&heap->all_pauses, &done);
-    tenure__events_publish(&heap->events, &done, leak);
+    event->resume_ns = resumed - finished;
+    event->total_ns = resumed - requested;
+    event->cpu_ns = cpu_since(heap, cpu);
+    tenure__pauses_record(&heap->pauses[generation], event);
+    tenure__pauses_record(&heap->all_pauses, event);
+    tenure__events_publish(&heap->events, event, leak);
     tenure__daemon_report(heap);
 }
