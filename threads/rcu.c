@@ -15,22 +15,22 @@ static _Atomic bool paused_since_fork; /* this process is a child that has no ca
 
 void tenure__rcu_register(void)
 {
-    TENURE__MUST(pthread_mutex_lock(&registration));
+    tenure__own_lock(&registration);
     urcu_qsbr_register_thread();
-    TENURE__MUST(pthread_mutex_unlock(&registration));
+    tenure__own_unlock(&registration);
 }
 
 void tenure__rcu_unregister(void)
 {
-    TENURE__MUST(pthread_mutex_lock(&registration));
+    tenure__own_lock(&registration);
     urcu_qsbr_unregister_thread();
-    TENURE__MUST(pthread_mutex_unlock(&registration));
+    tenure__own_unlock(&registration);
 }
 
 enum tenure__rcu_section tenure__rcu_section_begin(void)
 {
     if (!tenure__rcu_registered()) {
-        TENURE__MUST(pthread_mutex_lock(&registration));
+        tenure__own_lock(&registration);
         urcu_qsbr_register_thread();
         return TENURE__RCU_WAS_UNREGISTERED;
     }
@@ -43,7 +43,7 @@ void tenure__rcu_section_end(enum tenure__rcu_section section)
 {
     if (section == TENURE__RCU_WAS_UNREGISTERED) {
         urcu_qsbr_unregister_thread();
-        TENURE__MUST(pthread_mutex_unlock(&registration));
+        tenure__own_unlock(&registration);
     } else if (section == TENURE__RCU_WAS_OFFLINE) {
         urcu_qsbr_thread_offline();
     }

@@ -211,10 +211,10 @@ bool tenure__ephemerons_reserve(tenure__allocator *allocator)
     if (allocator->ephemerons++ % COUNT_STEP != 0) return true;
     tenure__waiting *waiting = &allocator->mutator.record.heap->waiting;
     const uint64_t count = atomic_fetch_add_explicit(&waiting->count, COUNT_STEP, memory_order_relaxed) + COUNT_STEP;
-    TENURE__MUST(pthread_mutex_lock(&waiting->lock));
+    tenure__own_lock(&waiting->lock);
     grow_locked(waiting, count);
     const bool done = waiting->chains != 0;
-    TENURE__MUST(pthread_mutex_unlock(&waiting->lock));
+    tenure__own_unlock(&waiting->lock);
     if (!done) allocator->ephemerons--;
     return done;
 }

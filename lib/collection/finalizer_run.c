@@ -19,23 +19,23 @@ enum { NONE, RUNS, ENDED };
 
 static tenure__action *take_due(tenure__finalizers_state *finalizers)
 {
-    TENURE__MUST(pthread_mutex_lock(&finalizers->lock));
+    tenure__own_lock(&finalizers->lock);
     uintptr_t *head = &finalizers->due[finalizers->due[2] != 0 ? 2 : 1];
     tenure__action *action = tenure__action_at(*head);
     if (action != 0) *head = action->record.next;
-    TENURE__MUST(pthread_mutex_unlock(&finalizers->lock));
+    tenure__own_unlock(&finalizers->lock);
     return action;
 }
 
 static void note_time(tenure__finalizers_state *finalizers, uint64_t ns, const tenure_type *type)
 {
-    TENURE__MUST(pthread_mutex_lock(&finalizers->lock));
+    tenure__own_lock(&finalizers->lock);
     finalizers->run++;
     if (ns > finalizers->slowest_ns) {
         finalizers->slowest_ns = ns;
         finalizers->slowest_type = type->name; /* types are immortal */
     }
-    TENURE__MUST(pthread_mutex_unlock(&finalizers->lock));
+    tenure__own_unlock(&finalizers->lock);
 }
 
 /* True: it ran; false: it had been cancelled, or run by hand. due: the index of its type. */
@@ -205,10 +205,10 @@ void tenure__finalizers_announce(tenure_heap *heap)
     if (!atomic_exchange_explicit(&finalizers->ready, false, memory_order_acquire)) return;
     tenure__futex_wake(&finalizers->left, UINT32_MAX >> 1); /* who drains by pumping */
     if (heap->options.finalizers == TENURE_THREAD) wake_thread(heap);
-    TENURE__MUST(pthread_mutex_lock(&finalizers->lock));
+    tenure__own_lock(&finalizers->lock);
     tenure_ready_fn *fn = finalizers->ready_fn;
     void *arg = finalizers->ready_arg;
-    TENURE__MUST(pthread_mutex_unlock(&finalizers->lock));
+    tenure__own_unlock(&finalizers->lock);
     if (fn != 0) fn(arg);
     const uint64_t one = 1;
     /* Full or closed: nobody is in a hurry to read it. */
@@ -217,10 +217,10 @@ void tenure__finalizers_announce(tenure_heap *heap)
 
 void tenure_finalizers_ready(tenure_heap *heap, tenure_ready_fn *fn, void *arg)
 {
-    TENURE__MUST(pthread_mutex_lock(&heap->finalizers.lock));
+    tenure__own_lock(&heap->finalizers.lock);
     heap->finalizers.ready_fn = fn;
     heap->finalizers.ready_arg = arg;
-    TENURE__MUST(pthread_mutex_unlock(&heap->finalizers.lock));
+    tenure__own_unlock(&heap->finalizers.lock);
 }
 
 /* --- the end --- */

@@ -304,9 +304,9 @@ static bool populate_one(tenure_heap *heap)
 /* One step under the upkeep lock: a fork finds every block in some list. */
 static bool locked_step(tenure_heap *heap, bool (*step)(tenure_heap *))
 {
-    TENURE__MUST(pthread_mutex_lock(&heap->upkeep_lock));
+    tenure__own_lock(&heap->upkeep_lock);
     const bool done = step(heap);
-    TENURE__MUST(pthread_mutex_unlock(&heap->upkeep_lock));
+    tenure__own_unlock(&heap->upkeep_lock);
     return done;
 }
 

@@ -34,11 +34,11 @@ void tenure__record_table_destroy(tenure__record_table *table)
 tenure__record_shard *tenure__record_shard_lock(tenure__record_table *table, uint64_t hash)
 {
     tenure__record_shard *shard = tenure__record_shard_of(table, hash);
-    TENURE__MUST(pthread_mutex_lock(&shard->lock));
+    tenure__own_lock(&shard->lock);
     return shard;
 }
 
-void tenure__record_shard_unlock(tenure__record_shard *shard) { TENURE__MUST(pthread_mutex_unlock(&shard->lock)); }
+void tenure__record_shard_unlock(tenure__record_shard *shard) { tenure__own_unlock(&shard->lock); }
 
 uintptr_t tenure__record_find(tenure__record_shard *shard, uint64_t hash, uintptr_t target)
 {

@@ -24,11 +24,11 @@ static uint64_t allocated_bytes(tenure_heap *heap)
 static void read_finalizers(tenure__finalizers_state *finalizers, tenure_stats *out)
 {
     out->finalizers_pending = atomic_load_explicit(&finalizers->left, memory_order_relaxed);
-    TENURE__MUST(pthread_mutex_lock(&finalizers->lock));
+    tenure__own_lock(&finalizers->lock);
     out->finalizers_run = finalizers->run;
     out->finalizer_slowest_ns = finalizers->slowest_ns;
     out->finalizer_slowest_type = finalizers->slowest_type;
-    TENURE__MUST(pthread_mutex_unlock(&finalizers->lock));
+    tenure__own_unlock(&finalizers->lock);
 }
 
 void tenure_stats_read(tenure_heap *heap, tenure_stats *out)
