@@ -9,6 +9,9 @@
  * To release files, connections and memory outside the heap prefer cleaners: they run when the object is really gone,
  * cannot resurrect it and keep nothing else alive.
  *
+ * After fork the child runs what was due and not begun; what another thread was in the middle of stays half done, as
+ * everything that other threads did. Descriptors, the eventfd among them, are shared with the parent.
+ *
  * When descriptors run out (EMFILE): tenure_collect(self, TENURE_GEN2), tenure_finalizers_drain, try again. Off-heap
  * memory: tenure_external_bytes (tenure/alloc.h). */
 #ifndef TENURE_FINALIZER_H
@@ -63,8 +66,8 @@ TENURE_API tenure_weak *tenure_weak_watch(tenure_thread *self, void *target, ten
 TENURE_API size_t tenure_finalizers_pump(tenure_thread *self, size_t max);
 
 /* Returns when nothing is due and nothing runs: waits for the finalizer thread (TENURE_THREAD), or pumps (TENURE_PUMP) and
- * waits for other pumps. TENURE_ETIMEDOUT after timeout_ns (pumping, it ends between two of them); TENURE_EDEADLK within a
- * finalizer. May block, may collect. */
+ * waits for other pumps. TENURE_ETIMEDOUT after timeout_ns (pumping, it ends between two of them); TENURE_EDEADLK within
+ * something that was due. May block, may collect. */
 TENURE_API tenure_status tenure_finalizers_drain(tenure_thread *self, uint64_t timeout_ns);
 
 /* From now on fn(arg) is called, on the daemon and outside stops, when a collection has found something to run. It must

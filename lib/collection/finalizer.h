@@ -30,6 +30,9 @@ tenure_status tenure__finalizers_end(tenure_heap *heap);
 /* After the daemon was stopped. */
 void tenure__finalizers_join(tenure_heap *heap);
 
+/* In a forked child: other threads' finalizers are not run again, what is due still is. */
+void tenure__finalizers_forked(tenure_heap *heap);
+
 void tenure__finalizers_init(tenure_heap *heap);
 void tenure__finalizers_destroy(tenure_heap *heap);
 

@@ -14,6 +14,7 @@
 
 /* The finalizer thread's state. */
 enum { NONE, RUNS, ENDED };
+static _Thread_local const tenure_heap *serving; /* the heap whose finalizer thread this is */
 
 /* --- one --- */
 
@@ -41,7 +42,6 @@ static void note_time(tenure__finalizers_state *finalizers, uint64_t ns, const t
 /* True: it ran; false: it had been cancelled, or run by hand. due: the index of its type. */
 static bool call(tenure_thread *self, tenure__action *action, unsigned kind)
 {
-    tenure__allocator *allocator = tenure__allocator_of(self);
     /* acq_rel: it is called once, whoever comes first (tenure_cleaner_run), after what was done before it was
      * registered. */
     const uintptr_t fn = __atomic_exchange_n(&action->fn, 0, __ATOMIC_ACQ_REL);
@@ -51,15 +51,13 @@ static bool call(tenure_thread *self, tenure__action *action, unsigned kind)
     const tenure_type *type =
         kind == TENURE__FINALIZERS ? tenure_type_of(target) : (const tenure_type *)action->record.hash;
     const uint64_t start = tenure__now_ns();
-    allocator->finalizing++;
     if (kind == TENURE__FINALIZERS)
         ((tenure_finalizer_fn *)fn)(self, target, arg);
     else if (kind == TENURE__CLEANERS)
         ((tenure_cleaner_fn *)fn)(self, arg);
     else
         ((tenure_watch_fn *)fn)(self, (tenure_weak *)action, arg);
-    allocator->finalizing--;
-    if (allocator->mutator.depth != 0)
+    if (tenure__mutator_of(self)->depth != 0)
         tenure__misuse("a finalizer", "it ends the blocking and idle regions that it entered");
     note_time(&self->heap->finalizers, tenure__now_ns() - start, type);
     tenure_store(self, action, &action->arg, 0);
@@ -77,7 +75,9 @@ __attribute__((noinline)) static outcome run_next(tenure_thread *self)
     /* Not kept by this one: what is behind it in the list, and (when it has run) its object. */
     tenure_store(self, action, &action->record.next, 0);
     const unsigned kind = TENURE__WATCHES + (unsigned)(tenure_type_of(action) - tenure__due_types);
+    tenure__allocator_of(self)->finalizing++;
     const bool ran = call(self, action, kind);
+    tenure__allocator_of(self)->finalizing--;
     tenure_store(self, action, &action->record.target, 0);
     /* release: what it did is seen by who waits for it to be done. */
     if (atomic_fetch_sub_explicit(&finalizers->left, 1, memory_order_acq_rel) == 1)
@@ -108,6 +108,8 @@ static bool drain(tenure_thread *self, uint64_t deadline)
         const uint64_t now = tenure__now_ns();
         if (left == 0) return true;
         if (now >= deadline) return false;
+        /* Not announced yet; in a forked child perhaps by nobody. */
+        if (atomic_load_explicit(&heap->finalizers.ready, memory_order_relaxed)) tenure__daemon_poke(heap);
         if (heap->options.finalizers == TENURE_PUMP && run_next(self) != NOTHING_DUE) continue;
         TENURE_BLOCKING_CALL(self, tenure__futex_wait(&heap->finalizers.left, left, deadline - now));
     }
@@ -147,6 +149,7 @@ static void *finalizer_thread(void *arg)
     tenure_heap *heap = arg;
     tenure__finalizers_state *finalizers = &heap->finalizers;
     pthread_setname_np(pthread_self(), "tenure-final");
+    serving = heap;
     /* relaxed: who looks for threads under the stop lock sees it, if it sees the record at all. */
     atomic_store_explicit(&finalizers->tid, gettid(), memory_order_relaxed);
     tenure_thread *self;
@@ -321,6 +324,26 @@ tenure_status tenure__finalizers_end(tenure_heap *heap)
     atomic_store_explicit(&finalizers->ready, true, memory_order_relaxed);
     tenure__daemon_poke(heap);
     return TENURE_EBUSY;
+}
+
+/* --- fork --- */
+
+void tenure__finalizers_forked(tenure_heap *heap)
+{
+    tenure__finalizers_state *finalizers = &heap->finalizers;
+    if (serving == heap) { /* a finalizer forked */
+        atomic_store_explicit(&finalizers->tid, gettid(), memory_order_relaxed);
+    } else {
+        atomic_store_explicit(&finalizers->tid, 0, memory_order_relaxed);
+        atomic_store_explicit(&finalizers->state, NONE, memory_order_relaxed);
+        atomic_store_explicit(&finalizers->stops, false, memory_order_relaxed);
+    }
+    const tenure__allocator *own = (tenure__allocator *)tenure_self(heap);
+    uint32_t left = own != 0 ? own->finalizing : 0;
+    for (unsigned generation = 0; generation < 3; generation++)
+        for (uintptr_t at = finalizers->due[generation]; at != 0; at = tenure__record_at(at)->next) left++;
+    atomic_store_explicit(&finalizers->left, left, memory_order_relaxed);
+    atomic_store_explicit(&finalizers->ready, left != 0, memory_order_relaxed);
 }
 
 void tenure__finalizers_init(tenure_heap *heap)

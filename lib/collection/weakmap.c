@@ -290,8 +290,9 @@ tenure_weakmap *tenure_weakmap_new(
 
 /* --- each --- */
 
-static void walk_begin(tenure_thread *self, tenure__map_body *body)
+static void walk_begin(tenure_thread *self, tenure__map_walk *walk)
 {
+    tenure__map_body *body = walk->body;
     int32_t walks = atomic_load_explicit(&body->iterators, memory_order_relaxed);
     /* acquire: pairs with the release of whoever unlinked; no node that went is found. */
     while (walks < 0 || !atomic_compare_exchange_weak_explicit(
@@ -301,6 +302,15 @@ static void walk_begin(tenure_thread *self, tenure__map_body *body)
         sched_yield();
         walks = atomic_load_explicit(&body->iterators, memory_order_relaxed);
     }
+    walk->outer = tenure__allocator_of(self)->walks;
+    tenure__allocator_of(self)->walks = walk;
+}
+
+static void walk_end(tenure_thread *self, const tenure__map_walk *walk)
+{
+    tenure__allocator_of(self)->walks = walk->outer;
+    /* release: pairs with the acquire of whoever unlinks next. */
+    atomic_fetch_sub_explicit(&walk->body->iterators, 1, memory_order_release);
 }
 
 /* Up to BATCH entries from where iter is; how many. */
@@ -329,15 +339,15 @@ void tenure_weakmap_each(tenure_thread *self, tenure_weakmap *map, tenure_weakma
     TENURE_FRAME(self, map, keys, values);
     tenure__map_body *body = map_of(map)->body;
     struct cds_lfht_iter iter;
-    walk_begin(self, body);
+    tenure__map_walk walk = { body, 0 };
+    walk_begin(self, &walk);
     bool more = true;
     for (unsigned count, batch = 0; more && (count = next_batch(body, &iter, batch == 0, keys, values)) != 0; batch++)
         for (unsigned i = 0; i < count && more; i++) {
             more = fn(self, keys[i], values[i], arg);
             tenure_poll(self);
         }
-    /* release: pairs with the acquire of whoever unlinks next. */
-    atomic_fetch_sub_explicit(&body->iterators, 1, memory_order_release);
+    walk_end(self, &walk);
     tenure_keep_alive(map);
 }
 

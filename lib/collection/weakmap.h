@@ -53,5 +53,7 @@ void tenure__map_node_retire(tenure_heap *heap, tenure__map_node *node);
 void tenure__maps_upkeep(tenure_heap *heap);
 bool tenure__maps_wait_for_upkeep(const tenure_heap *heap);
 void tenure__maps_destroy(tenure_heap *heap);
+/* In a forked child: only the caller's walks go on. */
+void tenure__maps_forked(tenure_heap *heap);
 
 #endif

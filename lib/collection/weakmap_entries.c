@@ -228,6 +228,23 @@ void tenure__maps_upkeep(tenure_heap *heap)
     tenure__fork_unhold();
 }
 
+static void forget_walks(uintptr_t map)
+{
+    for (; map != 0; map = ((tenure__map_record *)map)->record.next)
+        atomic_store_explicit(&((tenure__map_record *)map)->body->iterators, 0, memory_order_relaxed);
+}
+
+void tenure__maps_forked(tenure_heap *heap)
+{
+    tenure__allocator *own = (tenure__allocator *)tenure_self(heap);
+    for (unsigned generation = 0; generation < 3; generation++)
+        forget_walks(heap->records[TENURE__MAPS][generation].head);
+    if (own == 0) return;
+    forget_walks(own->records[TENURE__MAPS].head);
+    for (const tenure__map_walk *walk = own->walks; walk != 0; walk = walk->outer)
+        atomic_fetch_add_explicit(&walk->body->iterators, 1, memory_order_relaxed);
+}
+
 /* No thread is left: all maps and entries are as if they had died. */
 void tenure__maps_destroy(tenure_heap *heap)
 {

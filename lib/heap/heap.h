@@ -98,9 +98,10 @@ typedef struct tenure__allocator {
     uint32_t logs; /* packets of this thread's log, the one being filled first; 0: none */
     tenure__records records[TENURE__RECORD_KINDS]; /* made since the last stop; owner, taken in stops */
     uint32_t ephemerons;                           /* made by this thread; owner */
-    uint32_t finalizing;                           /* finalizers that this thread is in; owner */
+    uint32_t finalizing;                           /* of what was due: that this thread is in; owner */
+    tenure__map_walk *walks;                       /* over weak maps, that this thread is in; owner */
     uint64_t torture_count;
-    uint64_t reserve_used; /* owner: collections plus one, when it last took a chunk beyond the budget */
+    uint64_t reserve_used;            /* owner: collections plus one, when it last took a chunk beyond the budget */
     _Atomic uint64_t allocated_bytes; /* chunks and large objects handed to this thread; read under RCU */
 } tenure__allocator;
 static inline tenure__allocator *tenure__allocator_of(tenure_thread *self) { return (tenure__allocator *)self; }
@@ -249,9 +250,9 @@ struct tenure_heap {
     uintptr_t unreached[2];                           /* weak references that may come back; in stops */
     tenure__record_table cells;                       /* shared weak references, by their targets' hash */
     tenure__finalizers_state finalizers;
-    tenure__waiting waiting; /* ephemerons whose key was not reached */
-    _Atomic(struct tenure__map_node *) dead_nodes;  /* of weak maps, for the daemon to unlink */
-    _Atomic(tenure__map_body *) changed_maps;       /* for the daemon to free or enlarge */
+    tenure__waiting waiting;                       /* ephemerons whose key was not reached */
+    _Atomic(struct tenure__map_node *) dead_nodes; /* of weak maps, for the daemon to unlink */
+    _Atomic(tenure__map_body *) changed_maps;      /* for the daemon to free or enlarge */
 
     /* trigger and sizing */
     _Atomic uint32_t gen0_used;   /* blocks handed out since the last collection */
@@ -298,7 +299,7 @@ struct tenure_heap {
     /* counters */
     _Atomic uint64_t collections[3];
     tenure__pause_histograms pauses[3], all_pauses;
-    tenure__histogram graces; /* of holders of awaited locks, from the request to their parking */
+    tenure__histogram graces;         /* of holders of awaited locks, from the request to their parking */
     _Atomic uint64_t allocated_bytes; /* by threads that are gone */
     _Atomic uint64_t copied_bytes, copied_objects, pinned_objects, stayed_objects, logged_objects, weak_cleared;
 

@@ -29,8 +29,8 @@ typedef struct tenure__action {
     uintptr_t arg;
 } tenure__action;
 
-/* Weak references; those with a callback; finalizers; cleaners: actions from watches on. Entries of weak maps; the maps,
- * whose target is the map itself. */
+/* Weak references; those with a callback; finalizers; cleaners: actions from watches on. Entries of weak maps; the
+ * maps, whose target is the map itself. */
 enum {
     TENURE__CELLS,
     TENURE__WATCHES,
@@ -86,19 +86,25 @@ typedef struct tenure__map_record {
 } tenure__map_record;
 
 typedef struct tenure__map_entry {
-    tenure__record record; /* target: the map; hash: 1 if other is no reference but an object that it hangs on as well */
-    uintptr_t weak;        /* what it hangs on; written in stops */
-    uintptr_t other;       /* what it keeps; 0: nothing */
+    tenure__record
+        record;      /* target: the map; hash: 1 if other is no reference but an object that it hangs on as well */
+    uintptr_t weak;  /* what it hangs on; written in stops */
+    uintptr_t other; /* what it keeps; 0: nothing */
     _Atomic uintptr_t link;        /* as tenure__pending's */
     struct tenure__map_node *node; /* which leads to it; 0: no more. Atomic */
 } tenure__map_entry;
+/* A walk over a map's entries that a thread is in. */
+typedef struct tenure__map_walk {
+    tenure__map_body *body;
+    struct tenure__map_walk *outer;
+} tenure__map_walk;
 static inline bool tenure__entry_keeps(const tenure__map_entry *entry) { return entry->record.hash == 0; }
 
 /* --- what is due (lib/collection/due.c, finalizer_run.c) --- */
 
 typedef struct tenure__finalizers_state {
     uintptr_t due[3];         /* heads of lists by generation; lock, or stopped */
-    pthread_mutex_t lock;     /* for a few loads and stores; nobody holds it in a stop */
+    pthread_mutex_t lock;     /* for a few loads and stores, by threads outside the stop set too */
     _Atomic uint32_t left;    /* due, or running; futex of those who wait for none */
     _Atomic uint64_t made;    /* how many ever became due; written in stops */
     uint64_t run, slowest_ns; /* lock */

@@ -150,9 +150,8 @@ Test(leak, young_collections_and_other_heaps_do_not_report)
 
 /* Cycles of every shape: through a large object, a custom and an ambiguous one, old and young ones; of one object; one
  * without finalizers that hangs on another. */
-Test(leak, cycles_of_any_kind)
+static void make_cycles(void)
 {
-    start("debug=leak,verify=before,after");
     item *a = NULL, *b = NULL, *c = NULL;
     wide *large = NULL;
     TENURE_FRAME(self, a, b, c, large);
@@ -175,8 +174,12 @@ Test(leak, cycles_of_any_kind)
     TENURE_SET(self, a, next, b);
     TENURE_SET(self, b, next, c);
     TENURE_SET(self, c, next, b);
-    a = b = c = NULL;
-    large = NULL;
+}
+
+Test(leak, cycles_of_any_kind)
+{
+    start("debug=leak,verify=before,after");
+    make_cycles();
     cr_expect(eq(uint, reports_of(TENURE_GEN2), 1));
     expect_row(&wide_type__type, 1, 0, 1);
     expect_row(&hollow_type__type, 1, 0, 1);
@@ -188,10 +191,9 @@ Test(leak, cycles_of_any_kind)
 }
 
 /* Deep and wide: the search has a stack of its own, and looks at every reference twice. */
-Test(leak, a_long_cycle)
+enum { LENGTH = 200000 };
+static void make_long_cycle(void)
 {
-    enum { LENGTH = 200000 };
-    start("debug=leak");
     item *last = NULL, *next = NULL;
     TENURE_FRAME(self, last, next);
     last = root = tenure_new(self, knot_type);
@@ -203,7 +205,13 @@ Test(leak, a_long_cycle)
     }
     TENURE_SET(self, last, next, root);
     finalize(last);
-    last = next = root = NULL;
+    root = NULL;
+}
+
+Test(leak, a_long_cycle)
+{
+    start("debug=leak");
+    make_long_cycle();
     cr_expect(eq(uint, reports_of(TENURE_GEN2), 1));
     expect_row(&knot_type__type, LENGTH, 1, LENGTH);
     end();

@@ -1,10 +1,9 @@
 /* fork: the child has a whole heap, one thread, and a collector that starts again; the parent goes on. */
-#include "tests/threads/threads.h"
+#include "tests/threads/fork.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
-#include <sys/wait.h>
 #include <tenure/root.h>
 
 static tenure_heap *heap, *other;
@@ -24,31 +23,6 @@ static void end(void)
 TestSuite(fork, .init = begin, .fini = end);
 
 /* --- children --- */
-
-enum { CHILD_SECONDS = SANITIZED ? 200 : 40 };
-
-/* fork, and in the child fn(arg) and out: a child that hangs is killed, one that requires in vain aborts.
- * ThreadSanitizer cannot start threads in the child of a process with several: there only the parent's part is tested.
- */
-static pid_t fork_child(void (*fn)(void *), void *arg)
-{
-    const pid_t child = fork();
-    REQUIRE(child >= 0);
-    if (child != 0) return child;
-    alarm(CHILD_SECONDS);
-    if (!SHADOWED) fn(arg);
-    _exit(0);
-}
-
-static void require_success(pid_t child)
-{
-    int status;
-    while (waitpid(child, &status, 0) < 0) REQUIRE(errno == EINTR);
-    if (WIFSIGNALED(status)) fprintf(stderr, "the child ended with signal %d\n", WTERMSIG(status));
-    REQUIRE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
-
-static void in_child(void (*fn)(void *), void *arg) { require_success(fork_child(fn, arg)); }
 
 static unsigned thread_count(void)
 {
