@@ -66,14 +66,15 @@ typedef enum tenure_root_kind {
     TENURE_ROOT_RANGE,        /* tenure_root_range_add */
     TENURE_ROOT_CALLBACK,     /* tenure_root_callback_add: what the callback visits */
     TENURE_ROOT_HANDLE,
-    TENURE_ROOT_PIN,    /* tenure_pin */
+    TENURE_ROOT_PIN,       /* tenure_pin */
+    TENURE_ROOT_FINALIZER, /* what a registered finalizer or cleaner needs, or one that is due and has not run */
     TENURE_ROOT_LIBRARY /* held by a call that a thread is inside of: tenure_read, tenure_mutex_lock and the like */
 } tenure_root_kind;
 
 typedef struct tenure_root {
     tenure_root_kind kind;
     const void *address; /* of the word that holds the reference; CALLBACK: of the function; HANDLE: the handle; REGISTER,
-                          * PIN and LIBRARY: NULL */
+                          * PIN, FINALIZER and LIBRARY: NULL */
     size_t offset;       /* STACK, FIBER: of address above the stack pointer; RANGE, PROGRAM: from symbol, or from the
                           * range's or the file's beginning */
     const char *name;    /* REGISTER: its name; else the symbol that address lies in, if the loader knows it, or NULL */

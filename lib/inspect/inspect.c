@@ -1,6 +1,7 @@
 #include "lib/inspect/inspect.h"
 #include "lib/allocation/nursery.h"
 #include "lib/collection/cycle.h"
+#include "lib/collection/records.h"
 #include "threads/host.h"
 #include <sys/mman.h>
 #include <tenure/safepoint.h>
@@ -40,7 +41,11 @@ static void inspect_stopped(tenure__mutator *mutator, void *arg)
     struct inspection *inspection = arg;
     tenure_heap *heap = inspection->heap;
     tenure__mutator *each;
-    cds_list_for_each_entry(each, &heap->world.active, link) tenure__chunk_drop((tenure__allocator *)each);
+    cds_list_for_each_entry(each, &heap->world.active, link)
+    {
+        tenure__chunk_drop((tenure__allocator *)each);
+        tenure__records_take((tenure__allocator *)each);
+    }
     if (inspection->prepare != 0) inspection->status = inspection->prepare(heap, inspection->arg);
     if (inspection->status == TENURE_OK) tenure__gang_call(&heap->world.gang, look, inspection);
     tenure__set_limit(mutator, tenure__host_limit(mutator)); /* its chunk is gone */

@@ -255,6 +255,7 @@ static void print_root(const tenure_root *root, FILE *out)
         [TENURE_ROOT_CALLBACK] = "root callback",
         [TENURE_ROOT_HANDLE] = "handle",
         [TENURE_ROOT_PIN] = "pin",
+        [TENURE_ROOT_FINALIZER] = "finalizer",
         [TENURE_ROOT_LIBRARY] = "a call of the library" };
     fprintf(out, "%s", kinds[root->kind]);
     print_place(root, out);

@@ -141,6 +141,22 @@ static void each_pin(walk *to)
     }
 }
 
+/* As collection/due.c traces them in a full collection. */
+static void each_finalizer(walk *to)
+{
+    tenure_heap *heap = to->heap;
+    set_kind(to, TENURE_ROOT_FINALIZER, TENURE__REFERENCE_PRECISE, 0);
+    for (unsigned generation = 0; generation < 3; generation++) {
+        to->word.value = heap->finalizers.due[generation];
+        to->fn(to->arg, &to->word);
+        for (unsigned kind = TENURE__FINALIZERS; kind <= TENURE__CLEANERS; kind++)
+            for (uintptr_t at = heap->records[kind][generation].head; at != 0; at = tenure__record_at(at)->next) {
+                to->word.value = at;
+                if (tenure__action_at(at)->fn != 0) to->fn(to->arg, &to->word);
+            }
+    }
+}
+
 static void visited(void *arg, uintptr_t slot, tenure__reference how)
 {
     walk *to = arg;
@@ -176,6 +192,7 @@ void tenure__each_root_but(tenure_heap *heap, tenure__mutator *mutator, tenure__
     tenure__each_handle(heap, each_handle, &to);
     each_callback(&to);
     each_pin(&to);
+    each_finalizer(&to);
     each_of_ranges(&to, &roots->ambiguous, TENURE_ROOT_RANGE, TENURE__REFERENCE_WORD);
     each_of_ranges(&to, &roots->program, TENURE_ROOT_PROGRAM, TENURE__REFERENCE_WORD);
     each_of_threads(&to, &heap->world.active, mutator);

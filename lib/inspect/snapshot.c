@@ -167,6 +167,7 @@ static const char *const kind_names[KINDS] = { [TENURE_ROOT_STACK] = "(stacks)",
     [TENURE_ROOT_CALLBACK] = "(root callbacks)",
     [TENURE_ROOT_HANDLE] = "(handles)",
     [TENURE_ROOT_PIN] = "(pins)",
+    [TENURE_ROOT_FINALIZER] = "(finalizers)",
     [TENURE_ROOT_LIBRARY] = "(calls of the library)" };
 
 static uint32_t named_words(const tenure_type *type)

@@ -427,6 +427,50 @@ Test(path, chain_of_ephemerons, .init = begin_held, .fini = end)
     cr_expect(eq(sz, path_to(last).calls, 0));
 }
 
+/* --- finalizers: what is due is kept until it ran, and the arguments of those that are registered --- */
+
+static void finalize(tenure_thread *thread, void *object, void *arg)
+{
+    (void)thread;
+    (void)object;
+    (void)arg;
+}
+
+Test(path, finalizers)
+{
+    tenure_options options = options_with("verify=before,after", TENURE_ROOTS_PRECISE);
+    options.finalizers = TENURE_PUMP;
+    begin_with(heap_of(&options));
+    cr_assert(eq(int, tenure_root_range_add(heap, held, sizeof held, TENURE_PRECISE), TENURE_OK));
+    held[0] = tenure_new(self, link_type);
+    held[1] = tenure_new(self, link_type);
+    cr_assert(eq(int, tenure_finalize(self, held[0], finalize, held[1]), TENURE_OK));
+    link_ *arg = held[1];
+    held[1] = NULL;
+    path found = path_to(arg);
+    cr_expect(eq(int, (int)found.root.kind, TENURE_ROOT_FINALIZER));
+    cr_expect(eq(sz, found.calls, 2), "the record, its argument");
+    cr_expect(eq(int, (int)path_to(held[0]).root.kind, TENURE_ROOT_RANGE), "a finalizer does not keep its object");
+    /* Due: the object is kept, and only by that. */
+    tenure_weak *weak = tenure_weak_new(self, held[0]);
+    held[2] = weak;
+    ((link_ *)held[0])->next = tenure_new(self, link_type);
+    struct {
+        link_ *part;
+    } last = { ((link_ *)held[0])->next };
+    cr_assert(eq(int, tenure_root_add(heap, &last.part), TENURE_OK));
+    held[0] = NULL;
+    collect(self, TENURE_GEN2);
+    cr_expect(eq(ptr, tenure_weak_get(self, held[2]), NULL));
+    tenure_root_remove(heap, &last.part);
+    found = path_to(last.part);
+    cr_expect(eq(int, (int)found.root.kind, TENURE_ROOT_FINALIZER));
+    cr_expect(eq(sz, found.calls, 3), "the record, its object, its part");
+    cr_expect(eq(sz, tenure_finalizers_pump(self, 10), 1));
+    cr_expect(eq(sz, path_to(last.part).calls, 0));
+    end();
+}
+
 /* --- as text, and beside threads that run --- */
 
 Test(path, text, .init = begin_held, .fini = end)

@@ -19,7 +19,7 @@ cd "$work/project"
 
 quietly cmake -S . -B build "-DCMAKE_PREFIX_PATH=$work/prefix" "-DCMAKE_C_COMPILER=$compiler"
 quietly cmake --build build
-for program in with_static with_shared with_embedder; do
+for program in with_static with_shared with_interposer with_embedder; do
     echo "CMake, $program:"
     "build/$program"
 done
