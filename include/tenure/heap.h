@@ -131,7 +131,8 @@ TENURE_API tenure_status tenure_heap_create(tenure_heap **out, const tenure_opti
 
 /* Destroys the heap and all objects. Before that finalizers of what is unreachable and all cleaners run, in rounds while
  * they register more, for destroy_wait at most. TENURE_EBUSY while a thread is attached; or a finalizer has not returned
- * after destroy_wait on the finalizer thread: then the heap is as it was, and may be destroyed later. Blocks. */
+ * after destroy_wait on the finalizer thread: then the heap goes on, and may be destroyed later; but cleaners of living
+ * objects have run, or will. Blocks. */
 TENURE_API tenure_status tenure_heap_destroy(tenure_heap *heap);
 
 /* Collects that generation and the younger; finished on return. Attached callers only; may block, may collect.

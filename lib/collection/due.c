@@ -28,7 +28,6 @@ void tenure__make_due(tenure_heap *heap, uintptr_t record, unsigned generation)
     tenure__record_at(record)->next = heap->finalizers.due[generation];
     heap->finalizers.due[generation] = record;
     /* relaxed, all: the stop publishes them. */
-    atomic_fetch_add_explicit(&heap->finalizers.made, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&heap->finalizers.left, 1, memory_order_relaxed);
     atomic_store_explicit(&heap->finalizers.ready, true, memory_order_relaxed);
 }

@@ -243,9 +243,11 @@ static bool is_busy(tenure_heap *heap)
     return busy;
 }
 
+/* What the finalizer thread registered since the last stop is in lists of its own: if there is one, it may have. */
 static bool has_rest(const tenure_heap *heap)
 {
-    bool rest = atomic_load_explicit(&heap->finalizers.left, memory_order_relaxed) != 0;
+    bool rest = atomic_load_explicit(&heap->finalizers.left, memory_order_relaxed) != 0 ||
+                atomic_load_explicit(&heap->finalizers.state, memory_order_relaxed) == RUNS;
     for (unsigned generation = 0; generation < 3; generation++)
         rest |= heap->records[TENURE__FINALIZERS][generation].head != 0 ||
                 heap->records[TENURE__CLEANERS][generation].head != 0;
@@ -270,17 +272,24 @@ static void make_cleaners_due(tenure_thread *self)
     tenure__daemon_poke(heap);
 }
 
-/* Rounds: what runs may register more, and let go of what had a finalizer. */
+static uint64_t runs_of(tenure__finalizers_state *finalizers)
+{
+    TENURE__MUST(pthread_mutex_lock(&finalizers->lock));
+    const uint64_t run = finalizers->run;
+    TENURE__MUST(pthread_mutex_unlock(&finalizers->lock));
+    return run;
+}
+
+/* Rounds: what runs, be it since before the first, may register more and let go of what had a finalizer. */
 static void run_rest(tenure_thread *self, uint64_t deadline)
 {
     tenure__finalizers_state *finalizers = &self->heap->finalizers;
     uint64_t before;
     do {
-        before = atomic_load_explicit(&finalizers->made, memory_order_relaxed);
+        before = runs_of(finalizers);
         tenure__collect_now(tenure__allocator_of(self), 2, "destroy");
         make_cleaners_due(self);
-    } while (drain(self, deadline) && atomic_load_explicit(&finalizers->made, memory_order_relaxed) != before &&
-             tenure__now_ns() < deadline);
+    } while (drain(self, deadline) && runs_of(finalizers) != before && tenure__now_ns() < deadline);
 }
 
 struct ending {

@@ -106,7 +106,6 @@ typedef struct tenure__finalizers_state {
     uintptr_t due[3];         /* heads of lists by generation; lock, or stopped */
     pthread_mutex_t lock;     /* for a few loads and stores, by threads outside the stop set too */
     _Atomic uint32_t left;    /* due, or running; futex of those who wait for none */
-    _Atomic uint64_t made;    /* how many ever became due; written in stops */
     uint64_t run, slowest_ns; /* lock */
     const char *slowest_type; /* lock */
     void (*ready_fn)(void *); /* lock */

@@ -235,6 +235,41 @@ Test(cleaner, at_the_end)
     }
 }
 
+/* Those that a finalizer registers, on a thread that no stop may have asked since: one that ran before the destruction
+ * began, and one that runs while it begins. */
+static flag finalizer_runs, finalizer_may_end;
+static void open_another(tenure_thread *thread, void *object, void *arg)
+{
+    (void)object;
+    atomic_store(&finalizer_runs, 1);
+    if (arg != NULL) TENURE_BLOCKING_CALL(thread, await(&finalizer_may_end, 1));
+    REQUIRE(open_file(thread) != NULL);
+}
+static void *end_it_after_a_collection(void *collections)
+{
+    while (atomic_load(&finalizer_may_end) == 0 && collections_of(heap) == *(const uint64_t *)collections) sched_yield();
+    atomic_store(&finalizer_may_end, 1);
+    return NULL;
+}
+Test(cleaner, registered_by_the_last_finalizer)
+{
+    const unsigned before = open_descriptors();
+    for (intptr_t wait = 0; wait < 2; wait++) {
+        atomic_store(&finalizer_runs, 0);
+        atomic_store(&finalizer_may_end, wait == 0);
+        cr_assert(eq(int, tenure_finalize(self, tenure_new(self, file_type), open_another, (void *)wait), TENURE_OK));
+        collect(self, TENURE_GEN0);
+        await_polling(self, &finalizer_runs, 1);
+        if (wait == 0) drain();
+        uint64_t collections = collections_of(heap);
+        pthread_t helper = start_thread(end_it_after_a_collection, &collections);
+        heap_end(heap, self);
+        join_thread(helper);
+        cr_expect(eq(u32, open_descriptors(), before));
+        begin();
+    }
+}
+
 /* --- memory outside the heap --- */
 
 static _Atomic int64_t outside;
