@@ -33,7 +33,8 @@ TENURE_API tenure_weakmap *tenure_weakmap_new(
 /* The value of that key, from here on an ordinary reference; NULL: none. No safepoint, no lock. */
 TENURE_API void *tenure_weakmap_get(tenure_thread *self, tenure_weakmap *map, const void *probe);
 /* Sets the value (not NULL) of the key; an equal key that was there is replaced by this one, on which the entry hangs
- * from now on. What the entry hangs on are objects of self's heap; what it keeps may be anything. May collect. TENURE_ENOMEM: the map is as it was. */
+ * from now on. What the entry hangs on, and keys by identity, are objects of self's heap; what else it keeps may be
+ * anything. May collect. TENURE_ENOMEM: the map is as it was. */
 TENURE_API tenure_status tenure_weakmap_put(tenure_thread *self, tenure_weakmap *map, void *key, void *value);
 /* The value that is there, or else this one, put: of threads that race one wins, and all get its value. May collect.
  * NULL and errno ENOMEM. */

@@ -193,7 +193,8 @@ static tenure__map_entry *put(tenure_thread *self, void *map, void *key, void *v
 {
     tenure__allocator *allocator = tenure__allocator_of(self);
     const tenure_weakness weakness = map_of(map)->body->weakness;
-    if (weakness != TENURE_WEAK_VALUES) tenure__require_object(self, key, call);
+    const bool by_identity = map_of(map)->body->hash == 0;
+    if (weakness != TENURE_WEAK_VALUES || by_identity) tenure__require_object(self, key, call);
     if (weakness != TENURE_WEAK_KEYS) tenure__require_object(self, value, call);
     tenure__map_node *fresh = malloc(sizeof *fresh);
     tenure__map_entry *entry = 0;
@@ -212,7 +213,7 @@ static tenure__map_entry *put(tenure_thread *self, void *map, void *key, void *v
     memset(fresh, 0, sizeof *fresh);
     fresh->body = map_of(map)->body;
     fill(entry, map_of(map), key, value);
-    if (probe.body->hash == 0) tenure_identity_hash(self, key);
+    if (by_identity) tenure_identity_hash(self, key);
     unsigned long hash = 0;
     hash_of(self, &probe, &hash);
     const enum tenure__rcu_section section = tenure__rcu_section_begin();

@@ -235,6 +235,28 @@ Test(weakmap, brought_back)
 
 /* --- put, remove, intern --- */
 
+/* Anything may be kept as a key, if the program compares it. */
+Test(weakmap, keys_that_are_no_objects)
+{
+    static const word outside = { NULL, 7 };
+    map = tenure_weakmap_new(self, TENURE_WEAK_VALUES, hash_number, equal_numbers, NULL);
+    values[0] = new_word(self, 1);
+    cr_assert(eq(int, tenure_weakmap_put(self, map, (void *)&outside, values[0]), TENURE_OK));
+    collect(self, TENURE_GEN2);
+    cr_expect(eq(ptr, tenure_weakmap_get(self, map, &outside), values[0]));
+    values[0] = NULL;
+    collect(self, TENURE_GEN2);
+    cr_expect(eq(ptr, tenure_weakmap_get(self, map, &outside), NULL));
+}
+Test(weakmap, identity_is_of_objects, .signal = SIGABRT)
+{
+    be_quiet();
+    map = tenure_weakmap_new(self, TENURE_WEAK_VALUES, NULL, NULL, NULL);
+    values[0] = new_word(self, 1);
+    cr_assert(eq(ptr, tenure_weakmap_get(self, map, (void *)8), NULL));
+    tenure_weakmap_put(self, map, (void *)8, values[0]);
+}
+
 Test(weakmap, replace_and_remove)
 {
     map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, hash_number, equal_numbers, NULL);
