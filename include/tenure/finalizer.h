@@ -67,7 +67,7 @@ TENURE_API size_t tenure_finalizers_pump(tenure_thread *self, size_t max);
 
 /* Returns when nothing is due and nothing runs: waits for the finalizer thread (TENURE_THREAD), or pumps (TENURE_PUMP) and
  * waits for other pumps. TENURE_ETIMEDOUT after timeout_ns (pumping, it ends between two of them); TENURE_EDEADLK within
- * something that was due. May block, may collect. */
+ * something that was due, and between tenure_stop_world and tenure_resume_world. May block, may collect. */
 TENURE_API tenure_status tenure_finalizers_drain(tenure_thread *self, uint64_t timeout_ns);
 
 /* From now on fn(arg) is called, on the daemon and outside stops, when a collection has found something to run. It must

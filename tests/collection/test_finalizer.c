@@ -437,6 +437,21 @@ Test(finalizer, cannot_wait_for_itself)
     cr_expect(eq(int, drained, TENURE_EDEADLK));
 }
 
+/* The world is stopped: nobody runs what is due, unless the caller pumps. */
+Test(finalizer, cannot_be_waited_for_in_a_stop)
+{
+    begin_thread("max_heap=256m", TENURE_ROOTS_PRECISE);
+    atomic_store(&ran, 0);
+    cr_assert(eq(int, tenure_stop_world(self), TENURE_OK));
+    cr_assert(eq(int, tenure_finalize(self, fresh(1), count, NULL), TENURE_OK));
+    collect(self, TENURE_GEN2);
+    cr_expect(eq(int, tenure_finalizers_drain(self, UINT64_MAX), TENURE_EDEADLK));
+    cr_expect(eq(sz, tenure_finalizers_pump(self, SIZE_MAX), 1u));
+    tenure_resume_world(self);
+    cr_expect(eq(int, tenure_finalizers_drain(self, UINT64_MAX), TENURE_OK));
+    cr_expect(eq(u32, atomic_load(&ran), 1u));
+}
+
 /* --- telling the program --- */
 
 static flag ready_calls;
