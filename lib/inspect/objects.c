@@ -119,6 +119,7 @@ tenure_status tenure_each_object(tenure_thread *self, int generation, tenure_obj
 
 tenure_status tenure_referents(tenure_thread *self, void *object, tenure_object_fn *fn, void *arg)
 {
+    tenure__require_object(self, object, "tenure_referents");
     struct search search = { .self = self };
     tenure__mutator_of(self)->scratch[0] = (uintptr_t)object;
     return deliver(&search, prepare_for_object, look_for_referents, fn, arg);
@@ -126,6 +127,7 @@ tenure_status tenure_referents(tenure_thread *self, void *object, tenure_object_
 
 tenure_status tenure_referrers(tenure_thread *self, void *object, tenure_object_fn *fn, void *arg)
 {
+    tenure__require_object(self, object, "tenure_referrers");
     struct search search = { .self = self };
     tenure__mutator_of(self)->scratch[0] = (uintptr_t)object;
     return deliver(&search, prepare_for_heap, look_for_referrers, fn, arg);

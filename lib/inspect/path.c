@@ -211,6 +211,7 @@ static void deliver(struct search *search, tenure_path_fn *fn, void *arg)
 
 tenure_status tenure_path(tenure_thread *self, void *object, tenure_path_fn *fn, void *arg)
 {
+    tenure__require_object(self, object, "tenure_path");
     tenure_heap *heap = self->heap;
     struct search search = { .self = self, .heap = heap };
     tenure__mutator_of(self)->scratch[0] = (uintptr_t)object;

@@ -244,6 +244,14 @@ static void *collect_often(void *arg)
     return NULL;
 }
 
+Test(references, of_what_is_no_object, .signal = SIGABRT)
+{
+    be_quiet();
+    heap = heap_with("");
+    self = tenure_attach(heap);
+    tenure_referents(self, NULL, count_and_collect, NULL);
+}
+
 Test(references, while_objects_move)
 {
     heap = precise_heap_with("torture=evacuate,verify=after");
