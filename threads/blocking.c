@@ -9,6 +9,7 @@ void tenure__enter_idle_saved(tenure_thread *self);
 static void enter(tenure__mutator *mutator, uint32_t mode)
 {
     if (mutator->depth == 0) {
+        tenure__require_in(mutator, "a region");
         if (tenure__owns_stop(mutator))
             tenure__misuse("a blocking region", "not between stop_world and resume_world of the same thread");
         tenure__check_gc(mutator->os, "a blocking region");

@@ -119,6 +119,7 @@ struct tenure__os_thread {
     bool rcu_comes_back; /* it was online when it was released */
     bool in_phase;       /* works for a stop: what it calls may not fork */
     unsigned fork_holds; /* tenure__fork_hold */
+    bool inside;         /* for the thread's signal handlers: a call is changing what another would need */
 
     /* Locks; threads/lock.c. Who looks at the held ones while the thread may run reads held_count (acquire), then held
      * (acquire), and goes down from the end: what is taken out is filled from above. The arrays of a thread that
@@ -164,6 +165,7 @@ struct tenure__world {
     unsigned processors;
     bool check_locks;    /* constant */
     bool rcu;            /* attached threads are registered readers */
+    bool checked;        /* constant: more is looked for that a program must not do */
     size_t record_bytes; /* of the collector's record, which starts with a tenure__mutator */
     tenure__gang gang;
     struct tenure_heap *heap;
@@ -269,6 +271,33 @@ void tenure__rcu_hurry_none(void);
 
 /* Runs fn(arg) with the calling thread out of all stop sets, if it was in any. */
 void tenure__outside(void (*fn)(void *), void *arg);
+
+/* --- signals.c --- */
+
+_Noreturn void tenure__refuse_reentry(const char *call);
+void tenure__require_in_slow(const tenure__mutator *mutator, const char *call);
+
+/* For calls that a thread may make only while it runs: not in a region, and not from a signal handler. A handler is
+ * recognised by what it interrupted: a wait of the library's (the record is not RUNNING) or a change (inside). */
+static inline void tenure__require_in(const tenure__mutator *mutator, const char *call)
+{
+    if (__builtin_expect((atomic_load_explicit(&mutator->state, memory_order_relaxed) & TENURE__MODE) !=
+                                 TENURE__RUNNING || mutator->os->inside || mutator->world->checked, 0))
+        tenure__require_in_slow(mutator, call);
+}
+
+/* Around what a handler must not find half done. The fences are for the compiler: a handler runs on the same thread. */
+static inline void tenure__inside_begin(tenure__mutator *mutator, const char *call)
+{
+    if (__builtin_expect(mutator->os->inside, 0)) tenure__refuse_reentry(call);
+    mutator->os->inside = true;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+static inline void tenure__inside_end(tenure__mutator *mutator)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    mutator->os->inside = false;
+}
 
 /* --- fork.c --- */
 

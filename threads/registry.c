@@ -329,7 +329,7 @@ static void detach(tenure__mutator *mutator)
 void tenure_detach(tenure_thread *self)
 {
     tenure__mutator *mutator = tenure__mutator_of(self);
-    if (mutator->depth != 0) tenure__misuse("tenure_detach", "not inside a blocking or idle region");
+    tenure__require_in(mutator, "tenure_detach");
     if (--mutator->attach_count == 0) detach(mutator);
 }
 
@@ -427,7 +427,7 @@ void tenure__leave_saved(tenure_thread *self);
 void tenure__leave_saved(tenure_thread *self)
 {
     tenure__mutator *mutator = tenure__mutator_of(self);
-    if (mutator->depth != 0) tenure__misuse("tenure_leave", "not inside a blocking or idle region");
+    tenure__require_in(mutator, "tenure_leave");
     if (mutator->entries == 0) tenure__misuse("tenure_leave", "only after tenure_enter");
     const struct tenure__entry entry = mutator->entry[--mutator->entries];
     /* If the record goes, the thread stays in a region of another heap, with this one's context: not with the one that

@@ -274,7 +274,7 @@ bool tenure__safepoint(tenure__mutator *mutator)
 void tenure__poll_slow(tenure_thread *self)
 {
     tenure__mutator *mutator = tenure__mutator_of(self);
-    if (mutator->depth != 0) tenure__misuse("tenure_poll", "not inside a blocking or idle region");
+    tenure__require_in(mutator, "tenure_poll");
     tenure__check_gc(mutator->os, "tenure_poll");
     if (!tenure__safepoint(mutator)) {
         tenure__note_poll(mutator);
@@ -487,7 +487,7 @@ tenure_status tenure_stop_world(tenure_thread *self)
 {
     tenure__mutator *mutator = tenure__mutator_of(self);
     tenure__world *world = mutator->world;
-    if (mutator->depth != 0) tenure__misuse("tenure_stop_world", "not inside a blocking or idle region");
+    tenure__require_in(mutator, "tenure_stop_world");
     if (tenure__owns_stop(mutator)) {
         world->owner_depth++;
         return TENURE_OK;
@@ -531,6 +531,6 @@ static void synchronize(tenure__mutator *mutator, void *unused)
 void tenure_synchronize_rcu(tenure_thread *self)
 {
     tenure__mutator *mutator = tenure__mutator_of(self);
-    if (mutator->depth != 0) tenure__misuse("tenure_synchronize_rcu", "not inside a blocking or idle region");
+    tenure__require_in(mutator, "tenure_synchronize_rcu");
     tenure__with_context(mutator, synchronize, 0);
 }

@@ -309,18 +309,11 @@ static supply try_small(tenure__allocator *allocator, uint64_t header, size_t ce
     return SUPPLIED;
 }
 
-void *tenure__allocate_any(tenure_thread *self, uint64_t header, size_t bytes, size_t align)
+static void *allocate(tenure_thread *self, uint64_t header, size_t bytes, size_t align)
 {
     tenure__allocator *allocator = tenure__allocator_of(self);
-    tenure_heap *heap = self->heap;
     const bool large = bytes > TENURE__SMALL_MAX || align > 16;
     const size_t cell_bytes = (bytes + 8 + 15) & ~(size_t)15;
-    if (allocator->mutator.depth != 0) tenure__misuse("an allocation", "not inside a blocking or idle region");
-    tenure__check_gc(allocator->mutator.os, "an allocation");
-    if (bytes > heap->options.max_heap) { /* nothing that is let go could help: the handler is not asked */
-        errno = ENOMEM;
-        return 0;
-    }
     tenure__allocation_pressure(allocator);
     tenure__collect_stage stage = TENURE__STAGE_YOUNG;
     void *object = 0;
@@ -339,6 +332,21 @@ void *tenure__allocate_any(tenure_thread *self, uint64_t header, size_t bytes, s
     /* Poisoned, for RCU or by torture, and no window was opened since. */
     if (__atomic_load_n(&self->limit, __ATOMIC_RELAXED) == 0)
         tenure__set_limit(&allocator->mutator, tenure__host_limit(&allocator->mutator));
+    return object;
+}
+
+void *tenure__allocate_any(tenure_thread *self, uint64_t header, size_t bytes, size_t align)
+{
+    tenure__mutator *mutator = tenure__mutator_of(self);
+    tenure__require_in(mutator, "an allocation");
+    tenure__check_gc(mutator->os, "an allocation");
+    if (bytes > self->heap->options.max_heap) { /* nothing that is let go could help: the handler is not asked */
+        errno = ENOMEM;
+        return 0;
+    }
+    tenure__inside_begin(mutator, "an allocation");
+    void *object = allocate(self, header, bytes, align);
+    tenure__inside_end(mutator);
     return object;
 }
 

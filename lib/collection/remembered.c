@@ -52,10 +52,12 @@ void tenure__barrier_slow(tenure_thread *self, void *object, const void *slot)
     if (tenure__find_object(self->heap, (uintptr_t)object) != (uintptr_t)object)
         tenure__misuse("a store with barrier", "the object must be an object's start in this heap");
 #endif
+    tenure__inside_begin(&allocator->mutator, "a store with barrier");
     if (tenure__header_load((uintptr_t)object) & TENURE__LARGE)
         dirty_card(allocator, (uintptr_t)slot);
     else
         log_object(allocator, (uintptr_t)object);
+    tenure__inside_end(&allocator->mutator);
 }
 
 void tenure_will_write(tenure_thread *self, void *object, const void *start, size_t bytes)
@@ -63,10 +65,12 @@ void tenure_will_write(tenure_thread *self, void *object, const void *start, siz
     tenure__allocator *allocator = tenure__allocator_of(self);
     const uint64_t header = tenure__header_load((uintptr_t)object);
     if ((header & TENURE__UNLOGGED) == 0 || bytes == 0) return;
+    tenure__inside_begin(&allocator->mutator, "tenure_will_write");
     if (header & TENURE__LARGE)
         dirty_cards(allocator, (uintptr_t)start, (uintptr_t)start + bytes);
     else
         log_object(allocator, (uintptr_t)object);
+    tenure__inside_end(&allocator->mutator);
 }
 
 void tenure_copy_refs(tenure_thread *self, void *object, void *destination, const void *source, size_t count)

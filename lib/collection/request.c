@@ -107,6 +107,16 @@ void tenure__collect_budget(tenure__allocator *allocator)
     }
 }
 
+/* The program's code, inside an allocation. */
+static bool ask_handler(tenure__allocator *allocator, size_t bytes)
+{
+    tenure_heap *heap = allocator->mutator.record.heap;
+    tenure__inside_end(&allocator->mutator);
+    const bool again = heap->oom(&allocator->mutator.record, bytes, heap->oom_arg);
+    tenure__inside_begin(&allocator->mutator, "an allocation");
+    return again;
+}
+
 bool tenure__collect_for_memory(tenure__allocator *allocator, size_t bytes, tenure__collect_stage *stage)
 {
     tenure_heap *heap = allocator->mutator.record.heap;
@@ -121,7 +131,7 @@ bool tenure__collect_for_memory(tenure__allocator *allocator, size_t bytes, tenu
         return true;
     case TENURE__STAGE_HANDLER:
         *stage = TENURE__STAGE_FAILED;
-        if (heap->oom == 0 || !heap->oom(&allocator->mutator.record, bytes, heap->oom_arg)) return false;
+        if (heap->oom == 0 || !ask_handler(allocator, bytes)) return false;
         tenure__collect_now(allocator, 2, "out of memory");
         return true;
     case TENURE__STAGE_FAILED:
@@ -157,11 +167,13 @@ void tenure__host_polled(tenure__mutator *mutator)
 tenure_status tenure_collect(tenure_thread *self, tenure_generation generation)
 {
     tenure__allocator *allocator = tenure__allocator_of(self);
-    if (allocator->mutator.depth != 0) tenure__misuse("tenure_collect", "not inside a blocking or idle region");
+    tenure__require_in(&allocator->mutator, "tenure_collect");
     tenure__check_gc(allocator->mutator.os, "tenure_collect");
     if ((int)generation < 0 || (int)generation > 2) return TENURE_EINVAL;
     if (atomic_load_explicit(&self->heap->disabled, memory_order_relaxed) != 0) return TENURE_EBUSY;
+    tenure__inside_begin(&allocator->mutator, "tenure_collect");
     tenure__collect_now(allocator, (int)generation, "explicit");
+    tenure__inside_end(&allocator->mutator);
     return TENURE_OK;
 }
 

@@ -34,14 +34,22 @@ void tenure__with_stop_lock(tenure_heap *heap, void (*fn)(tenure_heap *, void *)
         fn(heap, arg); /* it owns the lock */
         return;
     }
+    if (mutator != 0 && mutator->depth == 0) tenure__require_in(mutator, "a call that takes the heap's lock");
     struct locked_call call = { heap, fn, arg };
     if (mutator != 0 && mutator->depth == 0 && !tenure__trylock_stop(world)) {
         tenure__with_context(mutator, call_released, &call);
         return;
     }
-    if (mutator == 0 || mutator->depth != 0) tenure__lock_stop(world); /* it is no part of any stop */
+    if (mutator == 0 || mutator->depth != 0) {
+        tenure__lock_stop(world); /* it is no part of any stop */
+        fn(heap, arg);
+        tenure__unlock_stop(world);
+        return;
+    }
+    tenure__inside_begin(mutator, "a call that takes the heap's lock");
     fn(heap, arg);
     tenure__unlock_stop(world);
+    tenure__inside_end(mutator);
 }
 
 /* --- growing arrays --- */
@@ -444,7 +452,7 @@ void tenure__stack_switch_saved(tenure_thread *self, tenure_stack *to_or_null);
 void tenure__stack_switch_saved(tenure_thread *self, tenure_stack *to_or_null)
 {
     tenure__mutator *mutator = tenure__mutator_of(self);
-    if (mutator->depth != 0) tenure__misuse("tenure_stack_switch", "not inside a blocking or idle region");
+    tenure__require_in(mutator, "tenure_stack_switch");
     if (mutator->fiber != to_or_null) switch_stack(mutator, to_or_null);
 }
 

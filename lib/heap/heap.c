@@ -125,6 +125,7 @@ tenure_status tenure_heap_create(tenure_heap **out, const tenure_options *option
     heap->world.check_locks = (options.check & TENURE_CHECK_LOCKS) != 0;
     heap->world.lock_grace_ns = options.lock_grace;
     heap->world.rcu = options.rcu == TENURE_RCU_ON;
+    heap->world.checked = options.verify != 0 || options.torture != 0 || options.torture_alloc != 0;
     status = start_threads(heap);
     if (status != TENURE_OK) {
         const int error = errno;

@@ -241,6 +241,7 @@ static void with_options(const char *words, tenure_rcu rcu)
 }
 Test(fork, led_by_the_daemon) { with_options("max_heap=64m,gen0=1m,lead=daemon", TENURE_RCU_ON); }
 Test(fork, without_rcu) { with_options("max_heap=64m,gen0=1m,verify=before,after", TENURE_RCU_OFF); }
+Test(fork, with_a_deadline) { with_options("max_heap=64m,gen0=1m,stop_deadline=50ms", TENURE_RCU_ON); }
 Test(fork, torture) { with_options("max_heap=64m,gen0=256k,verify=before,after,torture=alloc:2000", TENURE_RCU_ON); }
 
 /* What the host is to liburcu it is in the child too. */
