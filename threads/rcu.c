@@ -6,8 +6,8 @@
 #include "threads/rcu.h"
 #include "threads/mutator.h"
 
-/* Held around registration, and by a thread that is a reader for one section only: a fork finds liburcu's own lock of
- * its list free, and nobody half-way. Nothing is waited for under it. */
+/* Held around registration, and by a thread that is a reader for one section only and in no stop set: a fork finds
+ * liburcu's own lock of its list free, and nobody half-way. Nothing is waited for under it. */
 static pthread_mutex_t registration = PTHREAD_MUTEX_INITIALIZER;
 
 static _Atomic bool call_rcu_used;     /* its default thread exists; written under a stop lock */
@@ -27,11 +27,20 @@ void tenure__rcu_unregister(void)
     tenure__own_unlock(&registration);
 }
 
+static bool is_in_a_stop_set(void)
+{
+    const tenure__mutator *mutator = tenure__os_thread_self()->records;
+    return mutator != 0 &&
+           (atomic_load_explicit(&mutator->state, memory_order_relaxed) & TENURE__MODE) == TENURE__RUNNING;
+}
+
 enum tenure__rcu_section tenure__rcu_section_begin(void)
 {
     if (!tenure__rcu_registered()) {
         tenure__own_lock(&registration);
         urcu_qsbr_register_thread();
+        if (!is_in_a_stop_set()) return TENURE__RCU_LOCKED;
+        TENURE__MUST(pthread_mutex_unlock(&registration));
         return TENURE__RCU_WAS_UNREGISTERED;
     }
     if (tenure__rcu_online()) return TENURE__RCU_WAS_ONLINE;
@@ -42,6 +51,8 @@ enum tenure__rcu_section tenure__rcu_section_begin(void)
 void tenure__rcu_section_end(enum tenure__rcu_section section)
 {
     if (section == TENURE__RCU_WAS_UNREGISTERED) {
+        tenure__rcu_unregister();
+    } else if (section == TENURE__RCU_LOCKED) {
         urcu_qsbr_unregister_thread();
         tenure__own_unlock(&registration);
     } else if (section == TENURE__RCU_WAS_OFFLINE) {

@@ -34,7 +34,12 @@ void tenure__rcu_unregister(void);
 
 /* A read-side section for a thread that may be no reader: registered for its duration. Returns what _end wants. Inside,
  * nothing is waited for. */
-enum tenure__rcu_section { TENURE__RCU_WAS_ONLINE, TENURE__RCU_WAS_OFFLINE, TENURE__RCU_WAS_UNREGISTERED };
+enum tenure__rcu_section {
+    TENURE__RCU_WAS_ONLINE,
+    TENURE__RCU_WAS_OFFLINE,
+    TENURE__RCU_WAS_UNREGISTERED,
+    TENURE__RCU_LOCKED /* the same, of a thread that no stop waits for: it holds off forks by the lock */
+};
 enum tenure__rcu_section tenure__rcu_section_begin(void);
 void tenure__rcu_section_end(enum tenure__rcu_section section);
 

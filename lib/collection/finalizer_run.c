@@ -85,14 +85,9 @@ __attribute__((noinline)) static outcome run_next(tenure_thread *self)
     return ran ? RAN : SKIPPED;
 }
 
-static void require_running(tenure_thread *self, const char *what)
-{
-    if (tenure__mutator_of(self)->depth != 0) tenure__misuse(what, "not inside a blocking or idle region");
-}
-
 size_t tenure_finalizers_pump(tenure_thread *self, size_t max)
 {
-    require_running(self, "tenure_finalizers_pump");
+    tenure__require_in(tenure__mutator_of(self), "tenure_finalizers_pump");
     size_t ran = 0;
     for (outcome last = RAN; ran < max && last != NOTHING_DUE; ran += last == RAN) last = run_next(self);
     return ran;
@@ -117,7 +112,7 @@ static bool drain(tenure_thread *self, uint64_t deadline)
 
 tenure_status tenure_finalizers_drain(tenure_thread *self, uint64_t timeout_ns)
 {
-    require_running(self, "tenure_finalizers_drain");
+    tenure__require_in(tenure__mutator_of(self), "tenure_finalizers_drain");
     if (tenure__allocator_of(self)->finalizing != 0 || tenure__owns_stop(tenure__mutator_of(self))) return TENURE_EDEADLK;
     const uint64_t now = tenure__now_ns();
     return drain(self, timeout_ns < UINT64_MAX - now ? now + timeout_ns : UINT64_MAX) ? TENURE_OK : TENURE_ETIMEDOUT;
@@ -125,7 +120,7 @@ tenure_status tenure_finalizers_drain(tenure_thread *self, uint64_t timeout_ns)
 
 bool tenure_cleaner_run(tenure_thread *self, tenure_cleaner *cleaner)
 {
-    require_running(self, "tenure_cleaner_run");
+    tenure__require_in(tenure__mutator_of(self), "tenure_cleaner_run");
     return call(self, (tenure__action *)cleaner, TENURE__CLEANERS);
 }
 

@@ -254,6 +254,40 @@ static bool refuse(tenure_thread *self, size_t bytes, void *arg)
 static tenure_heap *heap;
 static flag up, stop;
 static node *slot;
+static atomic_uint finalized, cleaned, watched;
+
+static void on_finalize(tenure_thread *self, void *object, void *arg)
+{
+    (void)self, (void)object, (void)arg;
+    FORBID();
+    atomic_fetch_add(&finalized, 1);
+}
+static void on_clean(tenure_thread *self, void *arg)
+{
+    (void)self, (void)arg;
+    FORBID();
+    atomic_fetch_add(&cleaned, 1);
+}
+static void on_death(tenure_thread *self, tenure_weak *weak, void *arg)
+{
+    (void)self, (void)weak, (void)arg;
+    FORBID();
+    atomic_fetch_add(&watched, 1);
+}
+
+/* Everything that hangs on objects: on one that lives, and on many that die. What was kept is in the array. */
+__attribute__((noinline)) static void hang_on(tenure_thread *self, node *kept, void **many, tenure_weakmap *map)
+{
+    for (unsigned i = 0; i < 100; i++) {
+        node *target = i % 4 == 0 ? kept : make_chain(self, 2, i);
+        if (target != kept) REQUIRE(tenure_finalize(self, target, on_finalize, NULL) == TENURE_OK);
+        REQUIRE(tenure_cleaner_new(self, target, on_clean, NULL) != NULL);
+        TENURE_SET_AT(self, many, 3 * i, tenure_weak_new(self, target));
+        TENURE_SET_AT(self, many, 3 * i + 1, tenure_ephemeron_new(self, target, make_chain(self, 2, 1)));
+        TENURE_SET_AT(self, many, 3 * i + 2, tenure_weak_watch(self, target, on_death, NULL));
+        REQUIRE(tenure_weakmap_put(self, map, target, make_chain(self, 2, 1)) == TENURE_OK);
+    }
+}
 
 /* A bit of everything that a collection may meet, kept alive while the budgets are spent. */
 static void step(tenure_thread *self, unsigned round)
@@ -270,6 +304,9 @@ static void step(tenure_thread *self, unsigned round)
     TENURE_SET(self, unclear, maybe, make_chain(self, 20, round));
     node **volatile many = TENURE_NEW_REFS(self, node, 5000);
     for (unsigned i = 0; i < 5000; i += 7) TENURE_SET_AT(self, many, i, kept);
+    void **volatile hung = TENURE_NEW_REFS(self, void, 300);
+    tenure_weakmap *volatile map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+    hang_on(self, kept, hung, map);
     tenure_handle *handle = tenure_handle_new(self, make_chain(self, 20, round));
     REQUIRE(tenure_pin(self, many) == TENURE_OK);
     (void)tenure_identity_hash(self, kept);
@@ -282,6 +319,9 @@ static void step(tenure_thread *self, unsigned round)
     check_chain(unclear->maybe, 20, round);
     check_chain(many[4998], 300, round);
     check_chain(tenure_handle_get(handle), 20, round);
+    REQUIRE(tenure_weak_get(self, hung[0]) == kept);
+    REQUIRE(tenure_ephemeron_key(self, hung[1]) == kept);
+    REQUIRE(tenure_weakmap_get(self, map, kept) != NULL);
     tenure_unpin(self, many);
     tenure_handle_free(handle);
 }
@@ -374,6 +414,9 @@ static void under_options(const char *words, unsigned rounds)
     cr_assert(gt(uint, atomic_load(&windows), 20));
     cr_assert(gt(uint, atomic_load(&traced), 20));
     cr_assert(gt(uint, atomic_load(&called_back), 20));
+    cr_assert(gt(uint, atomic_load(&finalized), 20));
+    cr_assert(gt(uint, atomic_load(&cleaned), 20));
+    cr_assert(gt(uint, atomic_load(&watched), 20));
     cr_assert(gt(uint, atomic_load(&helped), 0), "trace functions ran on the gang's threads");
 }
 

@@ -685,6 +685,98 @@ Test(fork, frozen_pages_stay_shared)
     heap_end(precise, self);
 }
 
+/* --- what hangs on objects that die --- */
+
+static flag in_finalizer, finalizer_goes_on, finalized;
+static void hold_up(tenure_thread *self, void *object, void *arg)
+{
+    (void)object, (void)arg;
+    atomic_store(&in_finalizer, 1);
+    TENURE_BLOCKING_SCOPE(self);
+    while (!atomic_load(&finalizer_goes_on)) sched_yield();
+}
+static void count_finalized(tenure_thread *self, void *object, void *arg)
+{
+    (void)self, (void)object, (void)arg;
+    atomic_fetch_add(&finalized, 1);
+}
+
+__attribute__((noinline)) static void finalize_garbage(tenure_thread *self, tenure_finalizer_fn *fn, unsigned count)
+{
+    while (count-- > 0) REQUIRE(tenure_finalize(self, make_chain(self, 1, 1), fn, NULL) == TENURE_OK);
+    clobber_stack();
+}
+
+/* What is due runs here too; what the parent was in the middle of does not, and nobody waits for it. */
+static void finalizes(void *unused)
+{
+    (void)unused;
+    tenure_thread *self = tenure_self(precise);
+    const int before = atomic_load(&finalized);
+    REQUIRE(tenure_finalizers_drain(self, UINT64_MAX) == TENURE_OK);
+    REQUIRE(atomic_load(&finalized) == before + 5);
+    finalize_garbage(self, count_finalized, 10);
+    REQUIRE(tenure_collect(self, TENURE_GEN2) == TENURE_OK);
+    REQUIRE(tenure_finalizers_drain(self, UINT64_MAX) == TENURE_OK);
+    REQUIRE(atomic_load(&finalized) == before + 15);
+    tenure_detach(self);
+    REQUIRE(tenure_heap_destroy(precise) == TENURE_OK);
+}
+
+Test(fork, finalizers)
+{
+    precise = precise_heap_with("max_heap=64m,gen0=1m,verify=after");
+    tenure_thread *self = tenure_attach(precise);
+    finalize_garbage(self, hold_up, 1);
+    collect(self, TENURE_GEN2);
+    await_polling(self, &in_finalizer, 1);
+    finalize_garbage(self, count_finalized, 5);
+    collect(self, TENURE_GEN2);
+    in_child(finalizes, NULL);
+    cr_assert(eq(int, atomic_load(&finalized), 0));
+    atomic_store(&finalizer_goes_on, 1);
+    cr_assert(eq(int, tenure_finalizers_drain(self, UINT64_MAX), TENURE_OK));
+    cr_assert(eq(int, atomic_load(&finalized), 5));
+    heap_end(precise, self);
+}
+
+/* The child of a finalizer has the finalizer thread alone, which runs what is due when it comes back. */
+static void comes_back(tenure_thread *self, void *object, void *arg)
+{
+    (void)object, (void)arg;
+    const pid_t child = SHADOWED ? 1 : fork();
+    REQUIRE(child >= 0);
+    if (child != 0) {
+        if (child != 1) TENURE_BLOCKING_CALL(self, require_success(child));
+        atomic_store(&in_finalizer, 2);
+        return;
+    }
+    alarm(CHILD_SECONDS);
+    collect_and_litter(self);
+    finalize_garbage(self, count_finalized, 3);
+    REQUIRE(tenure_collect(self, TENURE_GEN2) == TENURE_OK);
+    atomic_store(&finalizer_goes_on, 1);
+    pthread_t thread;
+    REQUIRE(tenure_thread_create(self, &thread, NULL, (tenure_thread_fn *)(uintptr_t)arg, NULL) == TENURE_OK);
+}
+static void *ends_child(tenure_thread *self, void *object)
+{
+    (void)object;
+    REQUIRE(tenure_finalizers_drain(self, UINT64_MAX) == TENURE_OK);
+    REQUIRE(atomic_load(&finalized) == 3);
+    _exit(0);
+}
+
+Test(fork, from_a_finalizer)
+{
+    precise = precise_heap_with("max_heap=64m,gen0=1m,verify=after");
+    tenure_thread *self = tenure_attach(precise);
+    REQUIRE(tenure_finalize(self, make_chain(self, 1, 1), comes_back, (void *)(uintptr_t)ends_child) == TENURE_OK);
+    collect(self, TENURE_GEN2);
+    await_polling(self, &in_finalizer, 2);
+    heap_end(precise, self);
+}
+
 /* --- listeners --- */
 
 static flag heard[3];
