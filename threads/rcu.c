@@ -40,7 +40,7 @@ enum tenure__rcu_section tenure__rcu_section_begin(void)
         tenure__own_lock(&registration);
         urcu_qsbr_register_thread();
         if (!is_in_a_stop_set()) return TENURE__RCU_LOCKED;
-        TENURE__MUST(pthread_mutex_unlock(&registration));
+        tenure__own_unlock(&registration);
         return TENURE__RCU_WAS_UNREGISTERED;
     }
     if (tenure__rcu_online()) return TENURE__RCU_WAS_ONLINE;

@@ -1,6 +1,9 @@
 /* Safepoints: polls, blocking and idle regions, stopping the world, RCU.
  *
- * A mutator stops only at a safepoint: an allocation, a poll, the start or end of a region. */
+ * A mutator stops only at a safepoint: an allocation, a poll, the start or end of a region.
+ *
+ * Signal handlers may interrupt anything but must not use the heap, in or out of regions: no call of Tenure, no heap object.
+ * Calls from handlers abort where they are recognised (threads/README.md, "Signals"). */
 #ifndef TENURE_SAFEPOINT_H
 #define TENURE_SAFEPOINT_H
 
