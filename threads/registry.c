@@ -137,7 +137,7 @@ void tenure__world_destroy(tenure__world *world)
     tenure__fork_hold();
     tenure__rcu_hurry_begin();
     tenure__rcu_barrier();
-    tenure__tsan_acquire(world);
+    tenure__tsan_acquire(&world->retired); /* not world: the stop lock lies there, and its unlocking forgets */
     tenure__rcu_hurry_end();
     tenure__fork_unhold();
     if (online) urcu_qsbr_thread_online();
@@ -279,7 +279,7 @@ static void free_record(struct rcu_head *head)
     tenure__world *world = mutator->world;
     free(mutator);
     atomic_fetch_sub_explicit(&world->retired, 1, memory_order_relaxed);
-    tenure__tsan_release(world);
+    tenure__tsan_release(&world->retired);
 }
 
 /* The record becomes blocked, hands over what it holds and is unlinked. */

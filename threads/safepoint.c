@@ -7,17 +7,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <tenure/safepoint.h>
 #include <time.h>
+#include <unistd.h>
 
 /* More than any number of threads: keeps outstanding above zero until the leader has counted. */
 #define COUNTING ((uint32_t)1 << 30)
 /* How long a parked mutator watches for the end of the stop and for work before it sleeps. */
 enum { PARK_SPIN_NS = 40000, LEADER_SPIN_NS = 30000 };
 
+/* No stdio: it may be a signal handler that called, and what it interrupted may hold stdio's lock. */
 void tenure__misuse(const char *call, const char *rule)
 {
-    fprintf(stderr, "tenure: %s: %s\n", call, rule);
+    const char *parts[] = { "tenure: ", call, ": ", rule, "\n" };
+    struct iovec vector[sizeof parts / sizeof parts[0]];
+    for (unsigned i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        vector[i] = (struct iovec) { (void *)(uintptr_t)parts[i], strlen(parts[i]) };
+    (void)!writev(STDERR_FILENO, vector, sizeof parts / sizeof parts[0]);
     abort();
 }
 

@@ -414,8 +414,8 @@ static void still_owns(void *chain)
 Test(fork, from_the_owner_of_a_stop)
 {
     tenure_thread *self = tenure_attach(heap);
-    pthread_t thread = start_thread(hold_in_both, &heap);
     shared_handle = tenure_handle_new(self, make_chain(self, 1, 9));
+    pthread_t thread = start_thread(hold_in_both, &heap);
     await_polling(self, &up, 1);
     cr_assert(eq(int, tenure_stop_world(self), TENURE_OK));
     node *volatile kept = make_chain(self, 50, 3);

@@ -50,9 +50,10 @@ static void dispositions(struct sigaction actions[SIGNALS])
 Test(signals, no_handler_is_installed)
 {
     static struct sigaction before[SIGNALS], after[SIGNALS];
-    stack_t stack;
+    stack_t stack_before, stack_after;
     sigset_t mask_before, mask_after;
     dispositions(before);
+    cr_assert(eq(int, sigaltstack(NULL, &stack_before), 0));
     pthread_sigmask(SIG_BLOCK, NULL, &mask_before);
     tenure_heap *fresh = heap_with("max_heap=64m,gen0=512k,verify=after,stop_deadline=1s");
     tenure_thread *self = tenure_attach(fresh), *second = tenure_attach(heap);
@@ -66,8 +67,9 @@ Test(signals, no_handler_is_installed)
         cr_assert(before[i].sa_handler == after[i].sa_handler, "signal %d", i);
         cr_assert(eq(int, before[i].sa_flags, after[i].sa_flags));
     }
-    cr_assert(eq(int, sigaltstack(NULL, &stack), 0));
-    cr_assert(eq(int, stack.ss_flags, SS_DISABLE));
+    cr_assert(eq(int, sigaltstack(NULL, &stack_after), 0));
+    cr_assert(eq(ptr, stack_before.ss_sp, stack_after.ss_sp)); /* a sanitizer's */
+    cr_assert(eq(int, stack_before.ss_flags, stack_after.ss_flags));
     pthread_sigmask(SIG_BLOCK, NULL, &mask_after);
     for (int i = 1; i < SIGNALS; i++) cr_assert(eq(int, sigismember(&mask_before, i), sigismember(&mask_after, i)));
     tenure_detach(second);
@@ -296,6 +298,13 @@ Test(signals, called_on_the_alternate_stack_of_a_checked_heap, .signal = SIGABRT
 
 /* --- cancelled, exiting --- */
 
+/* AddressSanitizer is not told that a cancelled thread leaves its frames. */
+#if defined(__SANITIZE_ADDRESS__)
+#define NO_CANCELLING true
+#else
+#define NO_CANCELLING false
+#endif
+
 static int never[2];
 typedef enum end_kind { EXITS, DEFERRED, ASYNCHRONOUS, IN_A_CALL, ENDS } end_kind;
 
@@ -330,6 +339,7 @@ Test(signals, threads_end_inside_regions)
     tenure_thread *self = tenure_attach(heap);
     for (int i = ROUNDS(20); i > 0; i--)
         for (uintptr_t kind = EXITS; kind < ENDS; kind++) {
+            if (kind != EXITS && NO_CANCELLING) continue;
             atomic_store(&up, 0);
             pthread_t thread = start_thread(ends_in_a_region, (void *)kind);
             await_polling(self, &up, 1);
