@@ -68,6 +68,22 @@ void __wrap_tenure__gang_run(tenure__gang *gang, tenure__phase_fn *fn, void *arg
     __real_tenure__gang_run(gang, run_phase, &phase, may_trace);
 }
 
+/* The library's own kind of lock. */
+void __real_tenure__fair_take(tenure__fair_lock *lock);
+void __wrap_tenure__fair_take(tenure__fair_lock *lock);
+void __wrap_tenure__fair_take(tenure__fair_lock *lock)
+{
+    FORBID();
+    __real_tenure__fair_take(lock);
+}
+bool __real_tenure__fair_try(tenure__fair_lock *lock);
+bool __wrap_tenure__fair_try(tenure__fair_lock *lock);
+bool __wrap_tenure__fair_try(tenure__fair_lock *lock)
+{
+    FORBID();
+    return __real_tenure__fair_try(lock);
+}
+
 /* --- memory --- */
 
 void *__libc_malloc(size_t bytes);
