@@ -35,6 +35,7 @@ void tenure__check_order(const tenure__os_thread *os, const tenure__lock *lock, 
     for (uint32_t i = atomic_load_explicit(&os->held_count, memory_order_relaxed); i-- > 0;) {
         const tenure__lock *other = atomic_load_explicit(&held[i].lock, memory_order_relaxed);
         if (other->rank < lock->rank) continue;
+        tenure__own_last_words();
         fprintf(stderr, "tenure: check=locks: locks are taken in rising order of rank\n");
         print_site("holds", other, atomic_load_explicit(&held[i].site, memory_order_relaxed));
         print_site("takes", lock, site);
@@ -64,6 +65,7 @@ void tenure__check_gc(const tenure__os_thread *os, const char *call)
 {
     const tenure__held *held = is_on(os) ? held_no_gc(os) : 0;
     if (held == 0) return;
+    tenure__own_last_words();
     fprintf(stderr, "tenure: check=locks: %s while a lock is held that is declared no-GC\n", call);
     print_site("holds", atomic_load_explicit(&held->lock, memory_order_relaxed),
         atomic_load_explicit(&held->site, memory_order_relaxed));
@@ -76,6 +78,7 @@ void tenure__check_blocking_call(const char *call)
     if (!is_on(os) || os->records == 0 || os->records->depth != 0 ||
         (atomic_load_explicit(&os->records->state, memory_order_relaxed) & TENURE__MODE) != TENURE__RUNNING)
         return;
+    tenure__own_last_words();
     fprintf(stderr,
         "tenure: check=locks: %s blocks outside of a blocking region: stops wait for thread \"%s\" meanwhile\n", call,
         os->records->name);

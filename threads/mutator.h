@@ -322,6 +322,8 @@ void tenure__interpose_announce(void);
  * becomes a region: it is in the middle of something that no stop may see. */
 void tenure__own_lock(pthread_mutex_t *mutex);
 void tenure__own_unlock(pthread_mutex_t *mutex);
+/* The same to the thread's end, which is near: for what it prints before it aborts. */
+void tenure__own_last_words(void);
 
 /* --- safepoint.c: what everybody needs --- */
 

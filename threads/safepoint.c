@@ -20,6 +20,7 @@ enum { PARK_SPIN_NS = 40000, LEADER_SPIN_NS = 30000 };
 /* No stdio: it may be a signal handler that called, and what it interrupted may hold stdio's lock. */
 void tenure__misuse(const char *call, const char *rule)
 {
+    tenure__own_last_words();
     const char *parts[] = { "tenure: ", call, ": ", rule, "\n" };
     struct iovec vector[sizeof parts / sizeof parts[0]];
     for (unsigned i = 0; i < sizeof parts / sizeof parts[0]; i++)
@@ -30,6 +31,7 @@ void tenure__misuse(const char *call, const char *rule)
 
 void tenure__fatal(const char *function, int line, int error)
 {
+    tenure__own_last_words();
     fprintf(stderr, "tenure: %s:%d: %s\n", function, line, strerror(error));
     abort();
 }
