@@ -269,9 +269,9 @@ static void make_cleaners_due(tenure_thread *self)
 
 static uint64_t runs_of(tenure__finalizers_state *finalizers)
 {
-    TENURE__MUST(pthread_mutex_lock(&finalizers->lock));
+    tenure__own_lock(&finalizers->lock);
     const uint64_t run = finalizers->run;
-    TENURE__MUST(pthread_mutex_unlock(&finalizers->lock));
+    tenure__own_unlock(&finalizers->lock);
     return run;
 }
 
