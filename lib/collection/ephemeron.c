@@ -134,7 +134,7 @@ void tenure__ephemeron_key_reached(tenure__worker *worker, uintptr_t key)
     take(worker, chain_of(&worker->heap->waiting, key));
 }
 
-/* How many ephemerons were cleared; entries are counted when they are settled. */
+/* How many were cleared. Entries too are told now: a finalizer may bring back what they wait for, but not them. */
 static uint64_t clear_chain(tenure_heap *heap, size_t chain, bool last)
 {
     uint64_t cleared = 0;
@@ -147,10 +147,13 @@ static uint64_t clear_chain(tenure_heap *heap, size_t chain, bool last)
             continue;
         }
         atomic_store_explicit(link_of(waiter), 0, memory_order_relaxed);
-        if (waiter & ENTRY) continue;
+        cleared++;
+        if (waiter & ENTRY) {
+            tenure__entry_clear(heap, waiter & ~(uintptr_t)ENTRY);
+            continue;
+        }
         __atomic_store_n(&pending_at(waiter)->key, 0, __ATOMIC_RELAXED);
         __atomic_store_n(&pending_at(waiter)->value, 0, __ATOMIC_RELAXED);
-        cleared++;
     }
     return cleared;
 }

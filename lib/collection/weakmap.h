@@ -38,10 +38,13 @@ uintptr_t tenure__entry_awaits(const tenure_heap *heap, uintptr_t entry);
 bool tenure__entry_awaits_map(const tenure_heap *heap, uintptr_t entry);
 /* All that it hangs on was reached: it is alive. The worker that found out. */
 void tenure__entry_reached(tenure__worker *worker, uintptr_t entry);
+/* Something that it hangs on was not reached: its node leads nowhere from now on. Leader, after tracing. */
+void tenure__entry_clear(tenure_heap *heap, uintptr_t entry);
 
 /* Entries that a collection looks at: what lives already is followed, the others wait. Leader, with the roots. */
 void tenure__entries_trace(tenure__worker *worker);
-/* After all tracing: entries and maps that were not reached are gone. Leader, stopped. */
+/* After all tracing and clearing: lets go of entries that were cleared, and of maps that were not reached. Leader,
+ * stopped. */
 void tenure__maps_settle(tenure_heap *heap);
 
 /* A node was added to the map. Running mutators. */

@@ -69,6 +69,15 @@ static uintptr_t survivor(const tenure_heap *heap, uintptr_t object)
     return tenure__in_arena(heap, object) ? tenure__survivor(heap, object) : object;
 }
 
+void tenure__entry_clear(tenure_heap *heap, uintptr_t entry)
+{
+    tenure__map_node *node = node_of(entry);
+    __atomic_store_n(&entry_at(entry)->node, 0, __ATOMIC_RELAXED);
+    atomic_store_explicit(&node->entry, 0, memory_order_relaxed);
+    tenure__map_node_retire(heap, node);
+}
+
+/* Something else than the map may keep it: a stale word on some stack, or a program that looked into the heap. */
 static void let_go(tenure__map_entry *entry)
 {
     __atomic_store_n(&entry->record.target, 0, __ATOMIC_RELAXED);
@@ -77,20 +86,18 @@ static void let_go(tenure__map_entry *entry)
 
 static void settle_entry(tenure_heap *heap, unsigned kind, uintptr_t was)
 {
-    tenure__map_node *node = node_of(was);
     const uintptr_t now = tenure__survivor(heap, was);
-    if (node == 0 || now == 0 || tenure__entry_awaits(heap, was) != 0) {
-        if (now != 0) let_go(entry_at(now)); /* a stale word on some stack keeps the entry itself */
-        if (node == 0) return;               /* it was replaced, or removed */
-        atomic_store_explicit(&node->entry, 0, memory_order_relaxed);
-        tenure__map_node_retire(heap, node);
-        heap->event.weak_cleared++;
+    if (node_of(was) == 0) { /* cleared, replaced or removed */
+        if (now != 0) let_go(entry_at(now));
         return;
     }
     tenure__map_entry *entry = entry_at(now);
     const uintptr_t map = tenure__survivor(heap, entry->record.target), weak = survivor(heap, entry->weak);
     if (entry->record.target != map) __atomic_store_n(&entry->record.target, map, __ATOMIC_RELAXED);
     if (entry->weak != weak) __atomic_store_n(&entry->weak, weak, __ATOMIC_RELAXED);
+    /* It was copied while it waited, found by another way than its node's. */
+    if (atomic_load_explicit(&entry->link, memory_order_relaxed) != 0)
+        atomic_store_explicit(&entry->link, 0, memory_order_relaxed);
     unsigned youngest = generation_of(heap, map);
     if (generation_of(heap, weak) < youngest) youngest = generation_of(heap, weak);
     if (!tenure__entry_keeps(entry)) {

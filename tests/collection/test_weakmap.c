@@ -233,6 +233,77 @@ Test(weakmap, brought_back)
     for (unsigned i = 32; i < 64; i++) cr_assert(eq(u64, get(keys[i])->number, 1000 + i));
 }
 
+/* --- entries that the program got hold of --- */
+
+static void *entry; /* it lives, and moves, beside what its map has to do with it */
+static bool keep_entry(tenure_thread *thread, void *object, void *arg)
+{
+    (void)thread, (void)arg;
+    if (tenure_type_of(object) == &tenure__entry_type && tenure__record_at((uintptr_t)object)->target == (uintptr_t)map)
+        entry = object;
+    return entry == NULL;
+}
+static void find_entry(void)
+{
+    cr_assert(eq(int, tenure_root_add(heap, &entry), TENURE_OK));
+    cr_assert(eq(int, tenure_each_object(self, -1, keep_entry, NULL), TENURE_OK));
+    cr_assert(entry != NULL);
+}
+
+static void keep_key(tenure_thread *thread, void *key, void *arg)
+{
+    (void)thread, (void)arg;
+    keys[0] = key;
+}
+
+/* The entry goes with the key though a finalizer brings that back, and something keeps the entry itself. */
+Test(weakmap, an_entry_that_is_kept_and_its_key_brought_back)
+{
+    for (tenure_weakness weakness = TENURE_WEAK_KEYS; weakness <= TENURE_WEAK_VALUES; weakness++) {
+        entry = NULL;
+        map = tenure_weakmap_new(self, weakness, NULL, NULL, NULL);
+        fill(1);
+        word **weak = weakness == TENURE_WEAK_KEYS ? keys : values;
+        cr_assert(eq(int, tenure_finalize(self, weak[0], keep_key, NULL), TENURE_OK));
+        find_entry();
+        forget(keys, 1);
+        forget(values, 1);
+        collect(self, TENURE_GEN1);
+        cr_expect(eq(sz, tenure_weakmap_count(self, map), 0));
+        cr_assert(eq(int, tenure_finalizers_drain(self, UINT64_MAX), TENURE_OK));
+        cr_assert(keys[0] != NULL);
+        cr_expect(eq(ptr, tenure_weakmap_get(self, map, keys[0]), NULL));
+        verify(self);
+        tenure_root_remove(heap, &entry);
+    }
+}
+
+/* It is moved while it waits for its key. */
+Test(weakmap, an_entry_that_is_kept_and_waits)
+{
+    map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+    fill(1);
+    find_entry();
+    /* What is reached last: the entry, then the key. */
+    word *last = NULL, *keeper = NULL;
+    TENURE_FRAME(self, last, keeper);
+    last = new_word(self, 0);
+    TENURE_SET(self, last, other, keys[0]);
+    void **both = TENURE_NEW_REFS(self, void, 2);
+    TENURE_SET_AT(self, both, 0, last);
+    TENURE_SET_AT(self, both, 1, entry);
+    keeper = (word *)both;
+    forget(keys, 1);
+    forget(values, 1);
+    entry = NULL;
+    for (unsigned i = 0; i < 4; i++) {
+        collect(self, i == 3 ? TENURE_GEN2 : TENURE_GEN1);
+        cr_assert(eq(sz, tenure_weakmap_count(self, map), 1));
+        cr_assert(tenure_weakmap_get(self, map, last->other) != NULL);
+    }
+    tenure_root_remove(heap, &entry);
+}
+
 /* --- put, remove, intern --- */
 
 /* Anything may be kept as a key, if the program compares it. */
