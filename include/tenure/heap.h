@@ -68,7 +68,12 @@ enum {
      * the heap's size once more) there is no report. tenure_heap_destroy writes to stderr what is still alive, by type. */
     TENURE_DEBUG_LEAK = 1
 };
-enum { TENURE_VERIFY_BEFORE = 1, TENURE_VERIFY_AFTER = 2 };
+enum {
+    TENURE_VERIFY_BEFORE = 1,
+    TENURE_VERIFY_AFTER = 2,
+    TENURE_VERIFY_PHASES = 4, /* and between the phases of a collection, what must hold there */
+    TENURE_VERIFY_ALL = 7
+};
 enum { TENURE_CHECK_LOCKS = 1 };
 enum {
     TENURE_TORTURE_POLL = 1,     /* collect at every poll */
@@ -110,7 +115,8 @@ typedef struct tenure_options {
                                * default off */
     bool log_gc;            /* [log=gc] a line per collection on stderr, outside of stops */
     uint32_t debug;         /* [debug=leak] */
-    uint32_t verify;        /* [verify=before,after] walk and check the whole heap around every collection */
+    uint32_t verify;        /* [verify=before,after,all] walk and check the whole heap around every collection; all: and at
+                             * every phase boundary within */
     uint32_t check;         /* [check=locks] the program's use of locks; see tenure/lock.h. Faults are printed and abort */
     uint32_t torture;       /* [torture=poll,overflow,evacuate,nospace] */
     uint64_t torture_alloc; /* [torture=alloc:N] collect at every Nth allocation; freed memory is poisoned */

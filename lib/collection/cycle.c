@@ -3,6 +3,7 @@
  */
 #include "lib/collection/cycle.h"
 #include "lib/allocation/nursery.h"
+#include "lib/check/check.h"
 #include "lib/collection/ephemeron.h"
 #include "lib/collection/finalizer.h"
 #include "lib/collection/frozen.h"
@@ -190,22 +191,24 @@ static void collect_stopped(tenure_heap *heap, int generation, const char *reaso
     event->generation = generation;
     event->reason = reason;
     event->led_by_daemon = by_daemon;
-    if ((heap->options.verify & TENURE_VERIFY_BEFORE) &&
-        !tenure__verify_stopped(heap, "before a collection", by_daemon))
-        tenure__misuse("verify=before", "the heap is damaged");
+    tenure__check_phase(heap, TENURE__BEFORE, may_trace);
     sizes(heap, event->before_bytes, &event->heap_before_bytes);
     const uint64_t start = tenure__now_ns();
     prepare(heap, generation);
+    tenure__check_phase(heap, TENURE__PREPARED, may_trace);
     event->sequence = heap->sequence;
     tenure__pin_all(heap, may_trace);
     gather_seeds(heap);
+    tenure__check_phase(heap, TENURE__ALL_PINNED, may_trace);
     tenure__logs_prepare(heap);
     const uint64_t pinned = tenure__now_ns();
     event->pin_ns = pinned - start;
     trace(heap, trace_phase, may_trace);
+    tenure__check_phase(heap, TENURE__TRACED, may_trace);
     const uint64_t traced = tenure__now_ns();
     event->trace_ns = traced - pinned - event->roots_ns;
     settle_weak(heap, may_trace);
+    tenure__check_phase(heap, TENURE__WEAK_SETTLED, may_trace);
     const uint64_t weak = tenure__now_ns();
     event->weak_ns = weak - traced;
     tenure__logs_finish(heap);
@@ -217,8 +220,7 @@ static void collect_stopped(tenure_heap *heap, int generation, const char *reaso
     event->finish_ns = tenure__now_ns() - weak;
     event->cpu_ns = cpu_since(heap, cpu);
     tenure__sizing_update(heap, event);
-    if ((heap->options.verify & TENURE_VERIFY_AFTER) && !tenure__verify_stopped(heap, "after a collection", by_daemon))
-        tenure__misuse("verify=after", "the heap is damaged");
+    tenure__check_phase(heap, TENURE__AFTER, may_trace);
     atomic_fetch_add_explicit(&heap->collected, 1, memory_order_release);
 }
 

@@ -305,7 +305,10 @@ static bool populate_one(tenure_heap *heap)
 static bool locked_step(tenure_heap *heap, bool (*step)(tenure_heap *))
 {
     tenure__own_lock(&heap->upkeep_lock);
+    /* seq_cst, both: the verifier, which takes no lock, sees an even count and the same one if no list changed. */
+    atomic_fetch_add(&heap->upkeep_steps, 1);
     const bool done = step(heap);
+    atomic_fetch_add(&heap->upkeep_steps, 1);
     tenure__own_unlock(&heap->upkeep_lock);
     return done;
 }

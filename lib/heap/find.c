@@ -11,10 +11,9 @@ static unsigned granules_by_ends(tenure_heap *heap, uint32_t block, unsigned sta
     return end - start + 1;
 }
 
-/* The granules of the cell of a Gen 0 block that begins there; 0: nothing was allocated here yet. In a stop its header
- * may be a forwarding address already. Then the copy tells, less the granule that the move may have appended: but not
- * of a resident, which may have had a stored hash before; it has bits. */
-static unsigned cell_granules(tenure_heap *heap, uint32_t block, unsigned at)
+/* In a stop the cell's header may be a forwarding address already. Then the copy tells, less the granule that the move
+ * may have appended: but not of a resident, which may have had a stored hash before; it has bits. */
+unsigned tenure__cell_granules(tenure_heap *heap, uint32_t block, unsigned at)
 {
     const uintptr_t object = tenure__block_start(heap, block) + (uintptr_t)at * 16;
     /* acquire: pairs with the release of the worker that forwarded it; the copy's header is written. */
@@ -49,7 +48,7 @@ static uintptr_t walk_to(tenure_heap *heap, uint32_t block, unsigned granule)
     }
     while (at <= granule && at < TENURE__GRANULES) {
         const uintptr_t object = start + (uintptr_t)at * 16;
-        const unsigned granules = cell_granules(heap, block, at);
+        const unsigned granules = tenure__cell_granules(heap, block, at);
         if (granules == 0) return 0;
         if (granule < at + granules) return is_filler(object) ? 0 : object;
         at += granules;

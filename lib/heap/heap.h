@@ -214,6 +214,7 @@ struct tenure_heap {
     uint32_t large_rover; /* large lock */
     pthread_mutex_t large_lock;
     pthread_mutex_t upkeep_lock;         /* the daemon, while it has a block in its hands: a fork waits for it */
+    _Atomic uint32_t upkeep_steps;       /* odd: the daemon is in a step under that lock */
     tenure__index_stack free_blocks;     /* resident, last in first out */
     tenure__index_stack returned_blocks; /* given back to the system */
     _Atomic uint32_t free_count;         /* in free_blocks, about */
@@ -433,6 +434,9 @@ uintptr_t tenure__find_header_neighbour(tenure_heap *heap, uintptr_t address);
 /* An older object (Gen 1, Gen 2, resident) that contains the slot; 0: none. Any time. */
 uintptr_t tenure__find_old_owner(tenure_heap *heap, uintptr_t slot);
 
+/* The granules of the cell of a Gen 0 block that begins at that granule; 0: nothing was allocated here yet. */
+unsigned tenure__cell_granules(tenure_heap *heap, uint32_t block, unsigned at);
+
 /* Misuse unless it is an object of the thread's heap (checked builds: its start). call: what was called. */
 void tenure__require_object(tenure_thread *self, const void *object, const char *call);
 
@@ -451,7 +455,7 @@ tenure_visitor *tenure__inspecting_visitor(tenure_heap *heap, tenure__reference_
 /* --- verify.c --- */
 
 /* Walks everything; stopped. False: the first fault was printed. when names the moment. may_trace: custom objects'
- * references are checked as well. */
-bool tenure__verify_stopped(tenure_heap *heap, const char *when, bool may_trace);
+ * references are checked as well. evacuating: a full collection has chosen blocks to empty. */
+bool tenure__verify_stopped(tenure_heap *heap, const char *when, bool may_trace, bool evacuating);
 
 #endif

@@ -44,7 +44,8 @@ static const choice switches[] = { { "on", 1, false }, { "off", 0, false }, { NU
 static const choice logs[] = { { "gc", 1, false }, { "off", 0, false }, { NULL, 0, false } };
 static const choice debugs[] = { { "leak", TENURE_DEBUG_LEAK, false }, { "off", 0, false }, { NULL, 0, false } };
 static const choice verifications[] = { { "before", TENURE_VERIFY_BEFORE, false },
-    { "after", TENURE_VERIFY_AFTER, false }, { "off", 0, false }, { NULL, 0, false } };
+    { "after", TENURE_VERIFY_AFTER, false }, { "all", TENURE_VERIFY_ALL, false }, { "off", 0, false },
+    { NULL, 0, false } };
 static const choice checkers[] = { { "locks", TENURE_CHECK_LOCKS, false }, { "off", 0, false }, { NULL, 0, false } };
 static const choice tortures[] = { { "poll", TENURE_TORTURE_POLL, false },
     { "overflow", TENURE_TORTURE_OVERFLOW, false }, { "evacuate", TENURE_TORTURE_EVACUATE, false },
@@ -309,7 +310,6 @@ tenure_status tenure_options_init(tenure_options *options, char *err, size_t err
 
 tenure_status tenure__options_check(const tenure_options *options, char *err, size_t err_size)
 {
-    enum { VERIFY_ALL = TENURE_VERIFY_BEFORE | TENURE_VERIFY_AFTER };
     enum {
         TORTURE_ALL = TENURE_TORTURE_POLL | TENURE_TORTURE_OVERFLOW | TENURE_TORTURE_EVACUATE | TENURE_TORTURE_NOSPACE
     };
@@ -334,7 +334,7 @@ tenure_status tenure__options_check(const tenure_options *options, char *err, si
         { options->finalizers > TENURE_PUMP, "finalizers: unknown value" },
         { options->lead > TENURE_LEAD_DAEMON, "lead: unknown value" },
         { (options->debug & ~(uint32_t)TENURE_DEBUG_LEAK) != 0, "debug: unknown bits" },
-        { (options->verify & ~(uint32_t)VERIFY_ALL) != 0, "verify: unknown bits" },
+        { (options->verify & ~(uint32_t)TENURE_VERIFY_ALL) != 0, "verify: unknown bits" },
         { (options->check & ~(uint32_t)TENURE_CHECK_LOCKS) != 0, "check: unknown bits" },
         { (options->torture & ~(uint32_t)TORTURE_ALL) != 0, "torture: unknown bits" },
         { (options->ambiguous_mask & address_bits) != 0, "ambiguous_mask: clears bits of addresses" },

@@ -222,6 +222,7 @@ Test(cleaner, at_the_end)
         options.finalizers = mode == 0 ? TENURE_THREAD : TENURE_PUMP;
         begin_options(options);
         static file *alive;
+        alive = NULL; /* not the last heap's */
         cr_assert(eq(int, tenure_root_add(heap, &alive), TENURE_OK));
         for (unsigned i = 0; i < 100; i++) {
             file *next = open_file(self);

@@ -93,6 +93,7 @@ Test(options, units)
 Test(options, lists)
 {
     cr_expect(eq(u32, parsed("verify=before+after").verify, 3));
+    cr_expect(eq(u32, parsed("verify=all").verify, TENURE_VERIFY_ALL));
     cr_expect(eq(u32, parsed("verify=after,workers=2").verify, TENURE_VERIFY_AFTER));
     cr_expect(eq(u32, parsed("verify=after,workers=2").workers, 2));
     cr_expect(eq(u32, parsed("verify=after,verify=before").verify, TENURE_VERIFY_BEFORE));
@@ -210,7 +211,7 @@ Test(options, contradictions)
     options.torture = 16;
     contradicts(options, "torture");
     options = sound;
-    options.verify = 4;
+    options.verify = 8;
     contradicts(options, "verify");
     options = sound;
     options.lead = (tenure_lead)2;

@@ -166,6 +166,88 @@ Test(verify, tail_of_no_run)
     expect_damage();
 }
 
+/* --- lists --- */
+
+Test(verify, remembered_but_on_no_list)
+{
+    const uint32_t list = heap->remembered;
+    heap->remembered = 0;
+    expect_damage();
+    heap->remembered = list;
+    verify(self);
+}
+Test(verify, logged_but_on_no_log)
+{
+    set_header(young, header_of(young) & ~(uint64_t)TENURE__UNLOGGED);
+    expect_damage();
+}
+Test(verify, dirty_card_on_no_log)
+{
+    tenure__flags_set(&heap->blocks[block_of(&array[100])], TENURE__BLOCK_CARDS);
+    expect_damage();
+}
+Test(verify, rescan_that_nobody_does)
+{
+    tenure__flags_set(&heap->blocks[block_of(young)], TENURE__BLOCK_RESCAN);
+    expect_damage();
+}
+Test(verify, block_in_no_list)
+{
+    atomic_fetch_sub(&heap->gen1_count, 1);
+    expect_damage();
+}
+Test(verify, block_listed_twice)
+{
+    heap->gen1_blocks[atomic_fetch_add(&heap->gen1_count, 1)] = block_of(young);
+    expect_damage();
+}
+Test(verify, run_in_no_list)
+{
+    cr_assert(tenure_new_bytes(self, 100000) != NULL);
+    verify(self);
+    heap->young_run_count--;
+    expect_damage();
+}
+Test(verify, block_in_use_among_the_free)
+{
+    tenure__blocks_push(heap, &heap->returned_blocks, block_of(young));
+    expect_damage();
+}
+Test(verify, free_block_is_lost)
+{
+    for (unsigned i = 0; i < 3000; i++) tenure_new_bytes(self, 1000);
+    collect(self, TENURE_GEN0);
+    verify(self);
+    atomic_store(&heap->free_blocks, 0);
+    expect_damage();
+}
+Test(verify, holes_of_the_wrong_generation)
+{
+    atomic_store(&heap->holes[1][TENURE__PLAIN], 0);
+    tenure__blocks_push(heap, &heap->holes[1][TENURE__PLAIN], block_of(old));
+    expect_damage();
+}
+Test(verify, block_is_not_accounted)
+{
+    atomic_fetch_sub(&heap->used_blocks, 1);
+    expect_damage();
+}
+Test(verify, generation_is_not_accounted)
+{
+    atomic_fetch_add(&heap->generation_blocks[2], 1);
+    expect_damage();
+}
+Test(verify, large_object_of_another_generation)
+{
+    set_header(array, tenure__header_with_generation(header_of(array), 1));
+    expect_damage();
+}
+Test(verify, pins_are_left)
+{
+    tenure__flags_set(&heap->blocks[block_of(young)], TENURE__BLOCK_KEEPS);
+    expect_damage();
+}
+
 /* The option makes damage fatal at the next collection. */
 Test(verify, option_aborts, .signal = SIGABRT)
 {
