@@ -150,7 +150,8 @@ struct tenure__world {
     _Atomic uint64_t request;     /* odd: a stop is requested or going on; stop lock, to write */
     _Atomic uint64_t requested_ns; /* when; relaxed: written before request, for graces and figures */
     uint64_t lock_grace_ns;       /* constant; how long holders of awaited locks may run on */
-    _Atomic uint32_t outstanding; /* running mutators that a stop still waits for */
+    _Atomic uint32_t outstanding; /* running mutators that a stop still waits for; while it counts them, less that
+                                   * number (modulo 2^32); 0 between stops */
     _Atomic uint32_t resumes;     /* changes with every resume; futex of the mutators that wait for it */
     _Atomic uint32_t asleep;      /* so many may sleep on it */
     _Atomic bool leader_sleeping;

@@ -12,8 +12,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* More than any number of threads: keeps outstanding above zero until the leader has counted. */
-#define COUNTING ((uint32_t)1 << 30)
 /* How long a parked mutator watches for the end of the stop and for work before it sleeps. */
 enum { PARK_SPIN_NS = 40000, LEADER_SPIN_NS = 30000 };
 
@@ -351,7 +349,6 @@ tenure__reach tenure__world_stop(tenure__world *world, bool dormant)
     tenure__mutator *mutator;
     world->stop_dormant = dormant;
     atomic_store_explicit(&world->last_stopped, 0, memory_order_relaxed);
-    atomic_store_explicit(&world->outstanding, COUNTING, memory_order_relaxed);
     atomic_store_explicit(&world->requested_ns, tenure__now_ns(), memory_order_relaxed);
     /* seq_cst: request before the poison; see tenure__set_limit. */
     atomic_fetch_add_explicit(&world->request, 1, memory_order_seq_cst);
@@ -359,9 +356,10 @@ tenure__reach tenure__world_stop(tenure__world *world, bool dormant)
     uint32_t running = claim_list(&world->active);
     if (dormant) running += claim_list(&world->dormant);
     atomic_store_explicit(&world->spinning_pays, running < world->processors, memory_order_relaxed);
-    const bool late = atomic_fetch_sub_explicit(&world->outstanding, COUNTING - running, memory_order_acq_rel) !=
-                          COUNTING - running &&
-                      wait_for_all(world);
+    /* outstanding was zero and has gone below by as many as are out already: it changes by additions alone, so it does
+     * not matter that their decrements are not ordered after anything of this stop. */
+    const bool late =
+        atomic_fetch_add_explicit(&world->outstanding, running, memory_order_acq_rel) + running != 0 && wait_for_all(world);
     return (tenure__reach) { running,
         running > 0 ? atomic_load_explicit(&world->last_stopped, memory_order_relaxed) : 0, late };
 }
