@@ -23,7 +23,7 @@ enum {
     TENURE__PARKED = 3,  /* waits at a safepoint */
     TENURE__MODE = 3,
     TENURE__STOP = 4,     /* claimed by a stop: leaving BLOCKED, IDLE or PARKED has to wait */
-    TENURE__RETURNING = 8, /* the owner waits for the end of the stop, spinning or asleep */
+    TENURE__RETURNING = 8, /* the owner was refused by the stop, and waits for its end in tenure__reacquire */
     TENURE__DORMANT = 16,  /* on the dormant list: the owner has to move itself back before it runs */
     TENURE__PASSED = 32    /* RETURNING when a stop ended: if it is still when the next one ends, it is let in */
 };

@@ -87,16 +87,20 @@ static void release_one(tenure__mutator *mutator, uint32_t mode)
     if (state & TENURE__STOP) count_out(mutator);
 }
 
-/* From mode to RUNNING; false when a stop has claimed it, or it is dormant. *state: what was found. */
-static bool try_acquire_one(tenure__mutator *mutator, uint32_t *state)
+/* From mode to RUNNING; false when a stop has claimed it, or it is dormant. *state: what was found. returning: flags for
+ * whom a stop refuses. They are set by the same exchange: a thread that looked first and set them later could find a stop
+ * at each look and none at each exchange, and would never be let in. */
+static bool try_acquire_one(tenure__mutator *mutator, uint32_t returning, uint32_t *state)
 {
     /* acquire, both: pairs with the release of world_resume; the thread sees every object where the stop put it. */
     *state = atomic_load_explicit(&mutator->state, memory_order_acquire);
     while ((*state & TENURE__MODE) != TENURE__RUNNING) { /* else it was let in by the last resume */
-        if (*state & (TENURE__STOP | TENURE__DORMANT)) return false;
-        if (atomic_compare_exchange_weak_explicit(
-                &mutator->state, state, TENURE__RUNNING, memory_order_acquire, memory_order_acquire))
-            return true;
+        if (*state & TENURE__DORMANT) return false;
+        const bool held = (*state & TENURE__STOP) != 0;
+        const uint32_t next = held ? *state | returning : TENURE__RUNNING;
+        if (next == *state || atomic_compare_exchange_weak_explicit(
+                                  &mutator->state, state, next, memory_order_acquire, memory_order_acquire))
+            return !held;
     }
     return true;
 }
@@ -168,9 +172,6 @@ static void wait_for_resume(tenure__mutator *mutator)
     tenure__world *world = mutator->world;
     tenure__gang *gang = &world->gang;
     uint32_t state = atomic_load_explicit(&mutator->state, memory_order_relaxed);
-    /* relaxed: for world_resume, which changes the same word. */
-    while (is_held(state) && !atomic_compare_exchange_weak_explicit(&mutator->state, &state, state | TENURE__RETURNING,
-                                 memory_order_relaxed, memory_order_relaxed)) {}
     if (atomic_load_explicit(&world->spinning_pays, memory_order_relaxed)) {
         const uint64_t start = tenure__now_ns();
         atomic_fetch_add_explicit(&gang->spinners, 1, memory_order_relaxed);
@@ -184,12 +185,13 @@ static void wait_for_resume(tenure__mutator *mutator)
     if (is_held(state)) sleep_until_resumed(mutator);
 }
 
-/* All records of the thread or none; returns the one that a stop holds. */
-static tenure__mutator *acquire_all(tenure__mutator *mutator)
+/* All records of the thread or none; returns the one that a stop holds. returning: 0, or TENURE__RETURNING for a thread
+ * that does nothing but try again until it is in: a resume may let it in without its doing. */
+static tenure__mutator *acquire_all(tenure__mutator *mutator, uint32_t returning)
 {
     for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling) {
         uint32_t state;
-        if (tenure__owns_stop(each) || try_acquire_one(each, &state)) continue;
+        if (tenure__owns_stop(each) || try_acquire_one(each, returning, &state)) continue;
         /* One heap's stop holds us: stay out of the others, whose stops must not wait for that one. */
         for (tenure__mutator *other = mutator->os->records; other != 0; other = other->sibling)
             if (other != each && !tenure__owns_stop(other)) withdraw_one(other, state & TENURE__MODE);
@@ -203,7 +205,7 @@ static tenure__mutator *acquire_all(tenure__mutator *mutator)
     return 0;
 }
 
-bool tenure__try_reacquire(tenure__mutator *mutator) { return acquire_all(mutator) == 0; }
+bool tenure__try_reacquire(tenure__mutator *mutator) { return acquire_all(mutator, 0) == 0; }
 
 static void wait_until_free(tenure__mutator *refused)
 {
@@ -216,7 +218,7 @@ static void wait_until_free(tenure__mutator *refused)
 void tenure__reacquire(tenure__mutator *mutator)
 {
     tenure__mutator *refused;
-    while ((refused = acquire_all(mutator)) != 0) wait_until_free(refused);
+    while ((refused = acquire_all(mutator, TENURE__RETURNING)) != 0) wait_until_free(refused);
 }
 
 static void park(tenure__mutator *mutator, void *unused)
@@ -478,7 +480,7 @@ static void stop_world(tenure__mutator *mutator, void *status)
         atomic_store_explicit(&world->owner, mutator, memory_order_relaxed);
         world->owner_depth = 1;
         tenure__world_stop(world, true);
-        refused = acquire_all(mutator);
+        refused = acquire_all(mutator, 0); /* let in, it would run in a heap while it waits for the stop lock of this */
         if (refused == 0) return;
         atomic_store_explicit(&world->owner, 0, memory_order_relaxed);
         tenure__world_resume(world);

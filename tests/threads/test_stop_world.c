@@ -271,6 +271,50 @@ Test(stop_world, two_heaps_in_opposite_order)
     cr_assert(gt(ulong, atomic_load(&both), 0));
 }
 
+/* It wants to stop one heap, is held back by a stop of the other, gives its own up and waits for the stop lock again. If a
+ * resume let it in to the other heap meanwhile, the next stop there would wait for a thread that waits. */
+static tenure_thread *_Atomic wants_to_own;
+static flag attached, go;
+
+static void *own_when_possible(void *arg)
+{
+    tenure_thread *self = tenure_attach(heap), *second = tenure_attach(other);
+    atomic_store(&wants_to_own, second);
+    atomic_store(&attached, 1);
+    await(&go, 1); /* nobody stops it yet */
+    REQUIRE(tenure_stop_world(self) == TENURE_OK);
+    tenure_resume_world(self);
+    tenure_detach(second);
+    tenure_detach(self);
+    return arg;
+}
+
+Test(stop_world, who_waits_to_own_is_not_let_in_elsewhere)
+{
+    tenure__world *wanted = &heap->world, *stopped = &other->world;
+    pthread_t thread;
+    thread = start_thread(own_when_possible, NULL);
+    await(&attached, 1);
+    tenure__lock_stop(wanted);
+    atomic_store(&go, 1);
+    await_mode(wants_to_own, TENURE__PARKED);
+    tenure__lock_stop(stopped);
+    tenure__world_stop(stopped, true);
+    const uint64_t before = atomic_load(&wanted->request);
+    tenure__unlock_stop(wanted);
+    while (atomic_load(&wanted->request) != before + 2) sched_yield();
+    tenure__lock_stop(wanted);
+    for (unsigned i = 0; i < 100; i++) {
+        sched_yield();
+        tenure__world_resume(stopped);
+        tenure__world_stop(stopped, true);
+    }
+    tenure__world_resume(stopped);
+    tenure__unlock_stop(stopped);
+    tenure__unlock_stop(wanted);
+    join_thread(thread);
+}
+
 Test(stop_world, resume_without_stop, .signal = SIGABRT)
 {
     be_quiet();
