@@ -41,9 +41,12 @@ static uintptr_t awaits(const tenure_heap *heap, uintptr_t waiter)
     return tenure__in_arena(heap, key) && tenure__survivor(heap, key) == 0 ? key : 0;
 }
 
+/* Keys of one block have chains that lie together: what is made at a time is looked at at a time, and a chain's head is
+ * in the cache with its neighbours'. Where a block's chains begin is as good as random. */
 static size_t chain_of(const tenure__waiting *waiting, uintptr_t key)
 {
-    return (size_t)((key >> 4) * 0x9e3779b97f4a7c15u >> (64 - waiting->log2));
+    const uintptr_t first = (key >> TENURE__BLOCK_SHIFT) * 0x9e3779b97f4a7c15u >> (64 - waiting->log2);
+    return (size_t)((first + tenure__granule_of(key)) & (((uintptr_t)1 << waiting->log2) - 1));
 }
 
 /* --- in a stop --- */

@@ -133,6 +133,49 @@ def idle_columns(title, prefix):
     )
 
 
+def weak(kind, title, allocators=("tenure", "libgc")):
+    measures = ("register", "young_alive", "young_dead", "full_alive", "full_dead")
+    return Experiment(
+        name=f"weak-{kind}",
+        title=f"A million of {title}: CPU ns that each adds (libgc has full collections only)",
+        workload="weak",
+        arguments=("--rounds", "3"),
+        quick_arguments=("--objects", "100000", "--rounds", "1"),
+        allocators=allocators,
+        primary=Column("full, alive", key(f"{kind}_full_alive_cpu_ns"), "{:.0f}"),
+        columns=tuple(
+            Column(measure.replace("_", ", "), key(f"{kind}_{measure}_cpu_ns"), "{:.0f}")
+            for measure in measures
+            if measure != "full_alive"
+        ),
+        targets=(Target("full, alive, x libgc", key(f"{kind}_full_alive_cpu_ns"), 1.0, "libgc"),)
+        if "libgc" in allocators
+        else (),
+    )
+
+
+def intern(threads):
+    plural = "s" if threads > 1 else ""
+    return Experiment(
+        name=f"intern-{threads}",
+        title=f"A weak set of a million strings, {threads} thread{plural}",
+        workload="intern",
+        arguments=("--threads", str(threads)),
+        quick_arguments=("--threads", str(threads), "--strings", "100000"),
+        allocators=("tenure",),
+        primary=Column("M put/s", key("put_per_s", 1e-6), "{:.2f}"),
+        columns=(
+            Column("M get/s", key("get_per_s", 1e-6), "{:.2f}"),
+            Column("M put again/s", key("again_per_s", 1e-6), "{:.2f}"),
+            Column("put, CPU ns", key("put_cpu_ns"), "{:.0f}"),
+            Column("get", key("get_cpu_ns"), "{:.0f}"),
+            Column("put again", key("again_cpu_ns"), "{:.0f}"),
+        ),
+        targets=(),
+        higher_is_better=True,
+    )
+
+
 EXPERIMENTS = (
     binary_trees(1, 1.0),
     binary_trees(2, 1.2),
@@ -178,4 +221,10 @@ EXPERIMENTS = (
         ),
         targets=(),
     ),
+    weak("weak", "weak references"),
+    weak("finalizer", "finalizers"),
+    weak("ephemeron", "ephemerons", ("tenure",)),
+    weak("cleaner", "cleaners", ("tenure",)),
+    intern(1),
+    intern(2),
 )

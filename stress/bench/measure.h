@@ -8,6 +8,9 @@
 /* CLOCK_MONOTONIC. */
 uint64_t measure_now_ns(void);
 
+/* CPU time of the whole process. */
+uint64_t measure_cpu_ns(void);
+
 /* Hides from the compiler where a pointer came from and that memory is as it was, so that nothing is hoisted. */
 #define measure_opaque(pointer) __asm__ volatile("" : "+r"(pointer) : : "memory")
 
