@@ -47,7 +47,7 @@ typedef bool tenure_object_fn(tenure_thread *self, void *object, void *arg);
 TENURE_API tenure_status tenure_each_object(tenure_thread *self, int generation, tenure_object_fn *fn, void *arg);
 
 /* What the object refers to, in the order of its fields; an object to which two fields refer comes twice. Weak
- * references are none; an ephemeron refers to its key and its value. */
+ * references are none; an ephemeron refers to its key and its value; a weak map to its entries, which are objects too. */
 TENURE_API tenure_status tenure_referents(tenure_thread *self, void *object, tenure_object_fn *fn, void *arg);
 
 /* The objects that refer to this one, once each. */
@@ -97,7 +97,8 @@ typedef bool tenure_path_fn(tenure_thread *self, const tenure_path_step *step, v
 
 /* The shortest way from a root to the object, by breadth-first search from all roots; the last step is the object. The
  * caller's own stack, registers and frames count only if nothing else leads to it: the argument is there in any case. An
- * ephemeron leads to its value if something else leads to its key.
+ * ephemeron leads to its value if something else leads to its key, and a weak map to its entry likewise; that step's field
+ * names the key, or whatever the entry hangs on: "[type address]".
  * TENURE_OK without a call of fn: no root leads to it. */
 TENURE_API tenure_status tenure_path(tenure_thread *self, void *object, tenure_path_fn *fn, void *arg);
 /* Such an fn: writes a line per step; arg: a FILE. */
@@ -124,7 +125,8 @@ TENURE_API tenure_status tenure_census(tenure_thread *self, FILE *out);
 /* --- the snapshot --- */
 
 /* Writes all objects, their references and the roots into a file that Chrome's developer tools load (Memory, Load; the
- * name should end in .heapsnapshot), with types and fields by name. Dead objects that were not collected yet hang on no
+ * name should end in .heapsnapshot), with types and fields by name; what an ephemeron or an entry of a weak map hangs on by
+ * a weak reference. Dead objects that were not collected yet hang on no
  * root. The stop lasts as long as two walks over the heap; the file is formatted and written after it, outside the stop
  * set. Memory meanwhile: 16 bytes an object and 8 a reference. TENURE_ESYSTEM: errno says what failed with the file. */
 TENURE_API tenure_status tenure_snapshot(tenure_thread *self, const char *path);

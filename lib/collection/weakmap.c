@@ -352,6 +352,20 @@ void tenure_weakmap_each(tenure_thread *self, tenure_weakmap *map, tenure_weakma
     tenure_keep_alive(map);
 }
 
+void tenure__map_each_entry(uintptr_t map, tenure__reference_fn *fn, void *arg)
+{
+    const tenure__map_body *body = map_of((void *)map)->body;
+    const enum tenure__rcu_section section = tenure__rcu_section_begin(); /* the daemon unlinks, stop or not */
+    struct cds_lfht_iter iter;
+    struct cds_lfht_node *link;
+    for (cds_lfht_first(body->table, &iter); (link = cds_lfht_iter_get_node(&iter)) != 0;
+         cds_lfht_next(body->table, &iter)) {
+        tenure__map_node *node = caa_container_of(link, tenure__map_node, link);
+        if (entry_of(node) != 0) fn(arg, (uintptr_t)&node->entry, TENURE__REFERENCE_PRECISE);
+    }
+    tenure__rcu_section_end(section);
+}
+
 /* --- sets: maps of keys to nothing --- */
 
 tenure_weakset *tenure_weakset_new(tenure_thread *self, tenure_hash_fn *hash, tenure_equal_fn *equal, void *arg)

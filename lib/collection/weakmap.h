@@ -47,6 +47,10 @@ void tenure__entries_trace(tenure__worker *worker);
  * stopped. */
 void tenure__maps_settle(tenure_heap *heap);
 
+/* Calls fn for the word of every node that leads to an entry: what the map keeps, with what the entry hangs on. In a stop,
+ * for lib/inspect/; fn does not begin a read-side section. */
+void tenure__map_each_entry(uintptr_t map, tenure__reference_fn *fn, void *arg);
+
 /* A node was added to the map. Running mutators. */
 void tenure__map_grown(tenure_heap *heap, tenure__map_body *body);
 /* Lets go of the node: its entry is gone. Whoever made it so. */

@@ -51,7 +51,7 @@ const tenure_type tenure__map_type = { "weak map", &map_header, 0, 0, 0, TENURE_
     sizeof(tenure__map_record), 8, 0, 0, 0 };
 static const tenure__item entry_items[] = { { offsetof(tenure__map_entry, other), 1, 8, TENURE__REFERENCE } };
 const tenure_type tenure__entry_type = { "weak map entry", &entry_header, entry_items, 0, 1, TENURE__HIDDEN_WORDS,
-    sizeof(tenure__map_entry), 8, 0, 0, "other" };
+    sizeof(tenure__map_entry), 8, 0, 0, "kept" };
 const tenure_type tenure__entry_both_type = { "weak map entry that keeps nothing", &entry_both_header, 0, 0, 0,
     TENURE__HIDDEN_WORDS, sizeof(tenure__map_entry), 8, 0, 0, 0 };
 

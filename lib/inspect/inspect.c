@@ -2,6 +2,7 @@
 #include "lib/allocation/nursery.h"
 #include "lib/collection/cycle.h"
 #include "lib/collection/records.h"
+#include "lib/collection/weakmap.h"
 #include "threads/host.h"
 #include <sys/mman.h>
 #include <tenure/safepoint.h>
@@ -117,6 +118,14 @@ void tenure__walk(tenure_heap *heap, tenure__walk_fn *fn, void *arg)
         if ((kind & TENURE__KIND_GENERATION) != 0 && (kind & TENURE__KIND_HEAD) != 0)
             fn(arg, tenure__run_object(heap, block));
     }
+}
+
+void tenure__each_edge(tenure_heap *heap, uintptr_t object, tenure__reference_fn *fn, void *arg)
+{
+    if (tenure__plan_of(tenure__header_load(object))->type == &tenure__map_type)
+        tenure__map_each_entry(object, fn, arg);
+    else
+        tenure__each_reference(heap, object, true, fn, arg);
 }
 
 /* --- the verifier, as asked --- */

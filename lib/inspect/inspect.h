@@ -21,6 +21,9 @@ tenure_status tenure__inspect(tenure_thread *self, tenure__prepare_fn *prepare, 
 typedef void tenure__walk_fn(void *arg, uintptr_t object);
 void tenure__walk(tenure_heap *heap, tenure__walk_fn *fn, void *arg);
 
+/* As tenure__each_reference, and for a weak map its entries, whose slots lie outside the heap. As look. */
+void tenure__each_edge(tenure_heap *heap, uintptr_t object, tenure__reference_fn *fn, void *arg);
+
 /* More than the number of objects that the heap holds now. */
 static inline size_t tenure__objects_bound(const tenure_heap *heap)
 {

@@ -38,7 +38,7 @@ static void add_targets(void *arg, uintptr_t slot, tenure__reference kind)
 
 static void look_for_referents(tenure_heap *heap, void *arg)
 {
-    tenure__each_reference(heap, ((struct search *)arg)->object, true, add_targets, arg);
+    tenure__each_edge(heap, ((struct search *)arg)->object, add_targets, arg);
 }
 
 static void compare_targets(void *arg, uintptr_t slot, tenure__reference kind)
@@ -53,7 +53,7 @@ static void add_referrer(void *arg, uintptr_t object)
 {
     struct search *search = arg;
     search->found_one = false;
-    tenure__each_reference(search->self->heap, object, true, compare_targets, arg);
+    tenure__each_edge(search->self->heap, object, compare_targets, arg);
     if (search->found_one) add(search, object);
 }
 

@@ -1,6 +1,6 @@
 /* Why is this alive? Breadth-first search from the roots; the queue is also the tree, for every entry knows by which
  * other it was reached. An ephemeron leads to its value once its key was reached; until then it waits in a chain by its
- * key. */
+ * key. A weak map leads likewise to those of its entries that keep something. */
 #include "lib/heap/record.h"
 #include "lib/inspect/fields.h"
 #include "lib/inspect/roots.h"
@@ -14,6 +14,12 @@ struct reached {
     size_t by; /* index in the queue; ROOT: by a root */
 };
 
+/* An ephemeron that was reached, or an entry of a map that was, and whose key was not. */
+struct waiter {
+    uintptr_t object;
+    size_t by, next; /* in the queue: the ephemeron, or the map; in the chain: an index plus one, 0: none */
+};
+
 struct search {
     tenure_thread *self;
     tenure_heap *heap;
@@ -23,9 +29,9 @@ struct search {
     uint64_t *seen; /* a bit a granule of the arena */
     struct reached *queue;
     size_t room, head, tail;
-    size_t *waiting; /* CHAINS of them: indexes in the queue plus one of ephemerons that wait; 0: none */
-    size_t *next;    /* of an entry of the queue: the next one in its chain */
-    bool some_wait;
+    size_t *chains; /* CHAINS of them: indexes of waiters plus one; 0: none */
+    struct waiter *waiters;
+    size_t waiter_count;
 
     tenure__found path; /* the steps' objects */
     size_t *offsets;    /* of the field that leads to each; the first has none */
@@ -71,7 +77,14 @@ static void follow(void *arg, uintptr_t slot, tenure__reference how)
 
 static size_t *chain_of(const struct search *search, uintptr_t key)
 {
-    return &search->waiting[(key * 0x9e3779b97f4a7c15u) >> 48];
+    return &search->chains[(key * 0x9e3779b97f4a7c15u) >> 48];
+}
+
+static void wait_for(struct search *search, uintptr_t key, uintptr_t object)
+{
+    size_t *chain = chain_of(search, key);
+    search->waiters[search->waiter_count++] = (struct waiter) { object, search->head, *chain };
+    *chain = search->waiter_count;
 }
 
 static void follow_ephemeron(struct search *search, const tenure__pending *ephemeron)
@@ -82,19 +95,36 @@ static void follow_ephemeron(struct search *search, const tenure__pending *ephem
         reach_all(search, ephemeron->value, TENURE__REFERENCE_PRECISE, search->head);
         return;
     }
-    size_t *chain = chain_of(search, key[0]);
-    search->next[search->head] = *chain;
-    *chain = search->head + 1;
-    search->some_wait = true;
+    wait_for(search, key[0], (uintptr_t)ephemeron);
+}
+
+static void follow_entry(void *arg, uintptr_t slot, tenure__reference how)
+{
+    (void)how;
+    struct search *search = arg;
+    const uintptr_t entry = tenure__slot_load(slot), key = ((const tenure__map_entry *)entry)->weak;
+    if (!tenure__entry_keeps((const tenure__map_entry *)entry)) return;
+    if (!tenure__in_arena(search->heap, key) || has_seen(search, key))
+        reach(search, entry, search->head);
+    else
+        wait_for(search, key, entry);
+}
+
+static bool is_entry(uintptr_t object)
+{
+    return tenure__plan_of(tenure__header_load(object))->type == &tenure__entry_type;
 }
 
 /* What waited for this object. */
 static void follow_as_key(struct search *search, uintptr_t object)
 {
-    for (size_t at = *chain_of(search, object); at != 0; at = search->next[at - 1]) {
-        const tenure__pending *ephemeron = (const tenure__pending *)search->queue[at - 1].object;
-        if ((ephemeron->key & ~(uintptr_t)15) == object)
-            reach_all(search, ephemeron->value, TENURE__REFERENCE_PRECISE, at - 1);
+    for (size_t at = *chain_of(search, object); at != 0; at = search->waiters[at - 1].next) {
+        const struct waiter *waiter = &search->waiters[at - 1];
+        const tenure__pending *ephemeron = (const tenure__pending *)waiter->object;
+        if (!is_entry(waiter->object) && (ephemeron->key & ~(uintptr_t)15) == object)
+            reach_all(search, ephemeron->value, TENURE__REFERENCE_PRECISE, waiter->by);
+        else if (is_entry(waiter->object) && ((const tenure__map_entry *)waiter->object)->weak == object)
+            reach(search, waiter->object, waiter->by);
     }
 }
 
@@ -102,11 +132,13 @@ static void drain(struct search *search)
 {
     for (; search->head < search->tail && !search->found; search->head++) {
         const uintptr_t object = search->queue[search->head].object;
-        if (tenure__plan_of(tenure__header_load(object))->shape == TENURE__SHAPE_EPHEMERON)
+        const uint64_t header = tenure__header_load(object);
+        const tenure__plan *plan = tenure__plan_of(header);
+        if (plan->shape == TENURE__SHAPE_EPHEMERON)
             follow_ephemeron(search, (const tenure__pending *)object);
         else
-            tenure__each_reference(search->heap, object, true, follow, search);
-        if (search->some_wait) follow_as_key(search, object);
+            tenure__each_edge(search->heap, object, plan->type == &tenure__map_type ? follow_entry : follow, search);
+        if (header & TENURE__KEY) follow_as_key(search, object);
     }
 }
 
@@ -147,8 +179,9 @@ static void note_path(struct search *search)
         const uintptr_t owner = search->queue[search->queue[at].by].object;
         search->target = object;
         search->slot = 0;
-        tenure__each_reference(search->heap, owner, true, compare_slot, search);
-        search->offsets[count] = search->slot - owner;
+        tenure__each_edge(search->heap, owner, compare_slot, search);
+        /* A map's slots are not its own. */
+        search->offsets[count] = tenure__in_arena(search->heap, search->slot) ? search->slot - owner : 0;
     }
 }
 
@@ -180,15 +213,25 @@ static tenure_status prepare(tenure_heap *heap, void *arg)
     search->room = tenure__objects_bound(heap);
     search->seen = tenure__map(seen_bytes(heap));
     search->queue = tenure__map(search->room * sizeof *search->queue);
-    search->waiting = tenure__map(CHAINS * sizeof *search->waiting);
-    search->next = tenure__map(search->room * sizeof *search->next);
+    search->chains = tenure__map(CHAINS * sizeof *search->chains);
+    search->waiters = tenure__map(search->room * sizeof *search->waiters);
     search->path.objects = tenure__map(search->room * sizeof *search->path.objects);
     search->offsets = tenure__map(search->room * sizeof *search->offsets);
-    if (search->seen == 0 || search->queue == 0 || search->waiting == 0 || search->next == 0 ||
+    if (search->seen == 0 || search->queue == 0 || search->chains == 0 || search->waiters == 0 ||
         search->path.objects == 0 || search->offsets == 0)
         return TENURE_ENOMEM;
     tenure__found_add(heap, &search->path);
     return TENURE_OK;
+}
+
+/* Of the way from owner (NULL: a root) to the object. False: it has none. Entries are named by what they hang on. */
+static bool name_step(const tenure_type *owner, const tenure_path_step *step, char *name, size_t size)
+{
+    if (owner != &tenure__map_type) return owner != 0 && tenure__field_name(owner, step->offset, name, size);
+    const tenure__map_entry *entry = step->object;
+    if (entry->record.target == 0) return false; /* let go of meanwhile */
+    snprintf(name, size, "[%s %p]", tenure_type_of((void *)entry->weak)->name, (void *)entry->weak);
+    return true;
 }
 
 static void deliver(struct search *search, tenure_path_fn *fn, void *arg)
@@ -203,7 +246,7 @@ static void deliver(struct search *search, tenure_path_fn *fn, void *arg)
         step.type = tenure_type_of(object);
         step.root = i == 0 ? &search->root : 0;
         step.offset = search->offsets[i];
-        if (i > 0 && tenure__field_name(owner, step.offset, field, sizeof field)) step.field = field;
+        if (name_step(owner, &step, field, sizeof field)) step.field = field;
         owner = step.type;
         if (!fn(search->self, &step, arg)) return;
     }
@@ -219,8 +262,8 @@ tenure_status tenure_path(tenure_thread *self, void *object, tenure_path_fn *fn,
     tenure__mutator_of(self)->scratch[0] = 0;
     tenure__unmap(search.seen, seen_bytes(heap));
     tenure__unmap(search.queue, search.room * sizeof *search.queue);
-    tenure__unmap(search.waiting, CHAINS * sizeof *search.waiting);
-    tenure__unmap(search.next, search.room * sizeof *search.next);
+    tenure__unmap(search.chains, CHAINS * sizeof *search.chains);
+    tenure__unmap(search.waiters, search.room * sizeof *search.waiters);
     if (status == TENURE_OK) {
         deliver(&search, fn, arg);
         tenure__found_forget(heap, &search.path);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 enum { NODE_FIELDS = 5, KINDS = TENURE_ROOT_LIBRARY + 1, OBJECTS_FROM = 1 + KINDS, FIELDS_MAX = 64 };
+enum { HANGS_ON = 1 + KINDS, TYPES_FROM }; /* strings */
 enum { NODE_OBJECT = 3, NODE_SYNTHETIC = 9, EDGE_ELEMENT = 1, EDGE_PROPERTY = 2, EDGE_WEAK = 6 };
 
 typedef struct node {
@@ -38,6 +39,7 @@ typedef struct snapshot {
     int error; /* of the file; 0: none */
     bool some_edge;
     uintptr_t object;  /* whose references are being noted */
+    uint32_t entries;  /* of a weak map: noted so far */
     uint64_t *starts;  /* a bit a granule of the arena */
     uint64_t *is_root; /* likewise: some root leads to it */
     uint32_t *before;  /* a block: objects in the blocks before */
@@ -80,16 +82,26 @@ static void note_edge(void *arg, uintptr_t slot, tenure__reference how)
     uintptr_t targets[2];
     const unsigned count = tenure__targets_of(to->heap, tenure__slot_load(slot), how, targets);
     for (unsigned i = 0; i < count; i++) {
-        to->edges[to->edge_count++] = (edge) { number_of(to, targets[i]), (uint32_t)((slot - to->object) / 8) };
+        const uint32_t word = tenure__in_arena(to->heap, slot) ? (uint32_t)((slot - to->object) / 8) : to->entries++;
+        to->edges[to->edge_count++] = (edge) { number_of(to, targets[i]), word };
         to->nodes[to->node_count].edges++;
     }
+}
+
+static bool is_entry(const tenure_type *type)
+{
+    return type == &tenure__entry_type || type == &tenure__entry_both_type;
 }
 
 static void note_edges(void *arg, uintptr_t object)
 {
     snapshot *to = arg;
     to->object = object;
-    tenure__each_reference(to->heap, object, true, note_edge, to);
+    to->entries = 0;
+    tenure__each_edge(to->heap, object, note_edge, to);
+    const tenure__map_entry *entry = (const tenure__map_entry *)object;
+    if (is_entry(tenure__plan_of(tenure__header_load(object))->type) && entry->record.target != 0)
+        note_edge(to, (uintptr_t)&entry->weak, TENURE__REFERENCE_PRECISE);
     to->node_count++;
 }
 
@@ -154,7 +166,8 @@ static void unmap(snapshot *to)
     tenure__unmap(to->strings, to->type_room * sizeof *to->strings);
 }
 
-/* --- strings: the kinds of roots, then of each type its name and those of its fixed part's words --- */
+/* --- strings: the kinds of roots, what an entry hangs on, then of each type its name and those of its fixed part's
+ * words --- */
 
 static const char *const kind_names[KINDS] = { [TENURE_ROOT_STACK] = "(stacks)",
     [TENURE_ROOT_REGISTER] = "(registers)",
@@ -188,7 +201,7 @@ static uint64_t named_map(const tenure_type *type)
 
 static void number_strings(snapshot *to)
 {
-    uint32_t next = OBJECTS_FROM;
+    uint32_t next = TYPES_FROM;
     for (uint32_t type = 1; type < to->type_room; type++) {
         to->strings[type] = (names) { named_map(tenure__type_at(type)), next };
         next += 1 + named_words(tenure__type_at(type));
@@ -212,6 +225,7 @@ static void write_strings(snapshot *to)
 {
     fputs("\"strings\":[\"\"", to->out);
     for (unsigned i = 0; i < KINDS; i++) write_string(to->out, kind_names[i]);
+    write_string(to->out, "hangs on");
     for (uint32_t i = 1; i < to->type_room; i++) {
         const tenure_type *type = tenure__type_at(i);
         write_string(to->out, type->name);
@@ -275,7 +289,9 @@ static bool is_key(const tenure_type *type, size_t offset)
 static void write_object_edge(snapshot *to, const tenure_type *type, const names *strings, const edge *at)
 {
     const size_t offset = (size_t)at->word * 8, index = OBJECTS_FROM + at->to;
-    if (at->word < FIELDS_MAX && ((strings->named >> at->word) & 1) != 0)
+    if (is_entry(type) && offset == offsetof(tenure__map_entry, weak))
+        write_edge(to, EDGE_WEAK, HANGS_ON, index);
+    else if (at->word < FIELDS_MAX && ((strings->named >> at->word) & 1) != 0)
         write_edge(to, is_key(type, offset) ? EDGE_WEAK : EDGE_PROPERTY, strings->first + 1 + at->word, index);
     else if ((type->flags & TENURE__FLEX) != 0 && offset >= type->flex_offset)
         write_edge(to, EDGE_ELEMENT, (uint32_t)((offset - type->flex_offset) / type->flex_stride), index);

@@ -471,6 +471,81 @@ Test(path, finalizers)
     end();
 }
 
+/* --- weak maps: they lead to what entries keep, if something else leads to what these hang on --- */
+
+static void expect_entry_step(const path *found, const void *hangs_on)
+{
+    char name[128];
+    snprintf(name, sizeof name, "[link_type %p]", hangs_on);
+    cr_assert(eq(sz, found->calls, 3));
+    cr_expect(eq(str, (char *)found->fields[1], name));
+    cr_expect(eq(str, (char *)found->fields[2], "kept"));
+    cr_expect(eq(str, (char *)found->types[1]->name, "weak map entry"));
+}
+
+static void weak_map_leads_to_value(tenure_generation generation)
+{
+    held[0] = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+    held[1] = tenure_new(self, link_type);
+    cr_assert(eq(int, tenure_weakmap_put(self, held[0], held[1], tenure_new(self, link_type)), TENURE_OK));
+    cr_assert(eq(int, tenure_weakmap_put(self, held[0], tenure_new(self, link_type), held[1]), TENURE_OK));
+    collect(self, generation);
+    link_ *value = tenure_weakmap_get(self, held[0], held[1]);
+    path found = path_to(value);
+    expect_entry_step(&found, held[1]);
+    link_ *key = held[1];
+    held[1] = NULL;
+    cr_expect(eq(sz, path_to(value).calls, 0), "the key is gone");
+    cr_expect(eq(sz, path_to(key).calls, 0), "a map is not why its key is alive");
+    held[1] = key;
+    held[0] = NULL;
+    cr_expect(eq(sz, path_to(value).calls, 0), "the map is gone");
+}
+Test(path, weak_map, .init = begin_held, .fini = end)
+{
+    weak_map_leads_to_value(TENURE_GEN0);
+    weak_map_leads_to_value(TENURE_GEN2);
+}
+
+Test(path, weak_map_of_weak_values, .init = begin_held, .fini = end)
+{
+    held[0] = tenure_weakmap_new(self, TENURE_WEAK_VALUES, NULL, NULL, NULL);
+    held[1] = tenure_new(self, link_type);
+    link_ *key = tenure_new(self, link_type);
+    held[2] = key;
+    cr_assert(eq(int, tenure_weakmap_put(self, held[0], held[2], held[1]), TENURE_OK));
+    key = held[2];
+    held[2] = NULL;
+    path found = path_to(key);
+    expect_entry_step(&found, held[1]);
+    held[1] = NULL;
+    cr_expect(eq(sz, path_to(key).calls, 0), "the value is gone");
+}
+
+/* Each value is the next one's key, and maps are met before keys. Entries that keep nothing lead nowhere. */
+Test(path, chain_through_a_weak_map, .init = begin_held, .fini = end)
+{
+    enum { LONG = 3000 };
+    held[0] = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+    held[1] = tenure_new(self, link_type);
+    held[2] = held[1];
+    for (unsigned i = 0; i < LONG; i++) {
+        held[3] = tenure_new(self, link_type);
+        cr_assert(eq(int, tenure_weakmap_put(self, held[0], held[2], held[3]), TENURE_OK));
+        held[2] = held[3];
+    }
+    link_ *last = held[2];
+    held[2] = held[3] = NULL;
+    path found = path_to(last);
+    cr_expect(eq(sz, found.calls, 3));
+    cr_expect(eq(ptr, found.last, last));
+    held[2] = tenure_weakmap_new(self, TENURE_WEAK_BOTH, NULL, NULL, NULL);
+    link_ *key = held[1];
+    cr_assert(eq(int, tenure_weakmap_put(self, held[2], key, last), TENURE_OK));
+    held[0] = NULL;
+    cr_expect(eq(sz, path_to(last).calls, 0));
+}
+
 /* --- as text, and beside threads that run --- */
 
 Test(path, text, .init = begin_held, .fini = end)

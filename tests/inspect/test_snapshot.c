@@ -124,6 +124,28 @@ Test(snapshot, the_living_hang_on_roots)
     heap_end(heap, self);
 }
 
+/* What only an entry of a weak map keeps hangs on the map; what it hangs on it does not keep. */
+static struct {
+    tenure_weakmap *map;
+    part *key;
+} weak;
+Test(snapshot, weak_maps)
+{
+    begin_with(precise_heap_with(""));
+    cr_assert(eq(int, tenure_root_range_add(heap, (void *)&weak, sizeof weak, TENURE_PRECISE), TENURE_OK));
+    weak.map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+    weak.key = tenure_new(self, part_type);
+    cr_assert(eq(int, tenure_weakmap_put(self, weak.map, weak.key, tenure_new(self, part_type)), TENURE_OK));
+    read_snapshot();
+    cr_expect(says("node weak map entry 1 "), "%s", lines);
+    cr_expect(says("field kept 1\n") && says("field hangs on 1\n"), "%s", lines);
+    cr_expect(says("reached 6\n"), "root, kind, map, key, entry, value: %s", lines);
+    weak.key = NULL;
+    read_snapshot();
+    cr_expect(says("reached 5\n"), "the key is reached no more: %s", lines);
+    heap_end(heap, self);
+}
+
 Test(snapshot, empty_heap)
 {
     begin_with(precise_heap_with(""));
