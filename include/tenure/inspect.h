@@ -17,7 +17,8 @@
  *  collect(generation)                 tenure_collect
  *  enable, disable, isenabled          tenure_enable and tenure_disable (counted), tenure_enabled
  *  set_threshold, get_threshold        tenure_thresholds_set, tenure_thresholds_get
- *  get_count                           tenure_stats: gen0_bytes of gen0_budget_bytes, collections
+ *  get_count                           tenure_stats: gen0_bytes of gen0_budget_bytes, gen0_collections of gen1_after,
+ *                                      gen2_grown_bytes of gen2_growth_bytes
  *  get_stats                           tenure_stats
  *  get_objects(generation)             tenure_each_object
  *  get_referents, get_referrers        tenure_referents, tenure_referrers; tenure_path says why an object is alive

@@ -28,6 +28,10 @@ typedef struct tenure_stats {
     tenure_pauses all;       /* every stop, also those that collected nothing */
     uint64_t gen0_bytes;     /* handed to mutators since the last collection */
     uint64_t gen0_budget_bytes;
+    uint64_t gen0_collections; /* since Gen 1 was last collected */
+    uint64_t gen1_after;       /* so many, the next one among them, and Gen 1 is collected too */
+    uint64_t gen2_grown_bytes; /* Gen 2 and memory outside the heap, since the last full collection */
+    uint64_t gen2_growth_bytes; /* when it has grown by more, a full collection is due */
     uint64_t gen1_bytes, gen2_bytes; /* blocks in use */
     uint64_t large_bytes;            /* part of the above in large objects */
     uint64_t frozen_bytes;           /* part of Gen 2 that tenure_freeze took out of the collected set */

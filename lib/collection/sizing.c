@@ -39,6 +39,13 @@ static uint64_t fixed_budget(const tenure_heap *heap)
     return bytes >> TENURE__BLOCK_SHIFT;
 }
 
+/* relaxed: written by one at a time, in a stop or under its lock; others read figures. */
+static uint32_t count_of(const _Atomic uint32_t *count) { return atomic_load_explicit(count, memory_order_relaxed); }
+static void set_count(_Atomic uint32_t *count, uint32_t value)
+{
+    atomic_store_explicit(count, value, memory_order_relaxed);
+}
+
 static void set_gen2_trigger(tenure_heap *heap)
 {
     const uint64_t live = atomic_load_explicit(&heap->generation_blocks[2], memory_order_relaxed);
@@ -49,7 +56,7 @@ static void set_gen2_trigger(tenure_heap *heap)
     /* Near max_heap: half of what is left, so that there is room for the young generations. */
     const uint64_t left = heap->max_blocks > live ? (heap->max_blocks - live) / 2 : 0;
     if (growth > left) growth = left;
-    heap->gen2_trigger_blocks = live + growth;
+    atomic_store_explicit(&heap->gen2_trigger_blocks, live + growth, memory_order_relaxed); /* as above */
 }
 
 static uint64_t level_blocks(unsigned level) { return (uint64_t)LEVEL0 << level; }
@@ -64,7 +71,7 @@ static void begin(tenure__budget *budget, unsigned level, unsigned collections)
 void tenure__sizing_init(tenure_heap *heap)
 {
     heap->thresholds = (tenure_thresholds) { heap->options.gen0, heap->options.gen1_after, heap->options.gen2_growth };
-    heap->gen1_after = heap->options.gen1_after != 0 ? heap->options.gen1_after : GEN1_AFTER;
+    set_count(&heap->gen1_after, heap->options.gen1_after != 0 ? heap->options.gen1_after : GEN1_AFTER);
     /* Half the last-level cache, but the first level in any case. */
     const uint64_t cache = tenure__cache_bytes("") / 2 >> TENURE__BLOCK_SHIFT;
     tenure__budget *budget = &heap->budget;
@@ -164,12 +171,12 @@ static void adapt_populate(tenure_heap *heap)
 static void adapt_gen1(tenure_heap *heap, const tenure_collection *event)
 {
     if (heap->thresholds.gen1_after != 0) {
-        heap->gen1_after = heap->thresholds.gen1_after;
+        set_count(&heap->gen1_after, heap->thresholds.gen1_after);
         return;
     }
     if (event->generation != 1) return;
-    if (heap->gen1_after == 1) {
-        if (++heap->direct_promotions >= GEN1_PROBE) heap->gen1_after = GEN1_AFTER;
+    if (count_of(&heap->gen1_after) == 1) {
+        if (++heap->direct_promotions >= GEN1_PROBE) set_count(&heap->gen1_after, GEN1_AFTER);
         return;
     }
     heap->direct_promotions = 0;
@@ -179,14 +186,14 @@ static void adapt_gen1(tenure_heap *heap, const tenure_collection *event)
     /* What is copied beyond a Gen 0 collection's usual share came from Gen 1. */
     const uint64_t from_gen0 = heap->gen0_copied_average;
     const uint64_t from_gen1 = event->copied_bytes > from_gen0 ? event->copied_bytes - from_gen0 : 0;
-    heap->gen1_after = from_gen1 * 2 > before ? 1 : GEN1_AFTER;
+    set_count(&heap->gen1_after, from_gen1 * 2 > before ? 1 : GEN1_AFTER);
 }
 
 static void next_order(tenure_heap *heap)
 {
     const uint64_t gen1 = atomic_load_explicit(&heap->generation_blocks[1], memory_order_relaxed);
     const uint64_t budget = atomic_load_explicit(&heap->gen0_budget, memory_order_relaxed);
-    if (heap->young_since + 1 >= heap->gen1_after)
+    if (count_of(&heap->young_since) + 1 >= count_of(&heap->gen1_after))
         heap->order = (tenure__order) { 1, "gen1 count" };
     else if (gen1 > 2 * budget)
         heap->order = (tenure__order) { 1, "gen1 size" };
@@ -194,20 +201,30 @@ static void next_order(tenure_heap *heap)
         heap->order = (tenure__order) { 0, "budget" };
 }
 
+/* relaxed, all: figures. */
+uint64_t tenure__old_blocks(const tenure_heap *heap)
+{
+    const int64_t external = atomic_load_explicit(&heap->external_bytes, memory_order_relaxed) -
+                             atomic_load_explicit(&heap->external_at_full, memory_order_relaxed);
+    return atomic_load_explicit(&heap->generation_blocks[2], memory_order_relaxed) +
+           (external > 0 ? (uint64_t)external >> TENURE__BLOCK_SHIFT : 0);
+}
+
 void tenure__sizing_update(tenure_heap *heap, const tenure_collection *event)
 {
     if (event->generation == 0) {
-        heap->young_since++;
+        set_count(&heap->young_since, count_of(&heap->young_since) + 1);
         heap->gen0_copied_average = (heap->gen0_copied_average * 7 + event->copied_bytes) / 8;
         heap->gen1_copied_bytes += event->copied_bytes;
     } else {
-        heap->young_since = 0;
+        set_count(&heap->young_since, 0);
     }
     if (event->generation == 2) {
         atomic_store_explicit(&heap->live_bytes,
             atomic_load_explicit(&heap->generation_blocks[2], memory_order_relaxed) << TENURE__BLOCK_SHIFT,
             memory_order_relaxed);
-        heap->external_at_full = atomic_load_explicit(&heap->external_bytes, memory_order_relaxed);
+        atomic_store_explicit(&heap->external_at_full,
+            atomic_load_explicit(&heap->external_bytes, memory_order_relaxed), memory_order_relaxed);
         set_gen2_trigger(heap);
     }
     adapt_budget(heap, event);
@@ -217,11 +234,10 @@ void tenure__sizing_update(tenure_heap *heap, const tenure_collection *event)
     atomic_store_explicit(
         &heap->gen0_budget, limited(heap, fixed != 0 ? fixed : level_blocks(heap->budget.level)), memory_order_relaxed);
     next_order(heap);
-    const int64_t external = atomic_load_explicit(&heap->external_bytes, memory_order_relaxed) - heap->external_at_full;
-    const uint64_t old = atomic_load_explicit(&heap->generation_blocks[2], memory_order_relaxed) +
-                         (external > 0 ? (uint64_t)external >> TENURE__BLOCK_SHIFT : 0);
-    const bool due = event->generation != 2 && old > heap->gen2_trigger_blocks &&
-                     atomic_load_explicit(&heap->disabled, memory_order_relaxed) == 0;
+    const bool due =
+        event->generation != 2 &&
+        tenure__old_blocks(heap) > atomic_load_explicit(&heap->gen2_trigger_blocks, memory_order_relaxed) &&
+        atomic_load_explicit(&heap->disabled, memory_order_relaxed) == 0;
     if (due) atomic_store_explicit(&heap->full_wanted, true, memory_order_release);
 }
 
@@ -233,7 +249,7 @@ static void set_thresholds(tenure_heap *heap, void *arg)
 {
     const tenure_thresholds *thresholds = arg;
     heap->thresholds = *thresholds;
-    heap->gen1_after = thresholds->gen1_after != 0 ? thresholds->gen1_after : GEN1_AFTER;
+    set_count(&heap->gen1_after, thresholds->gen1_after != 0 ? thresholds->gen1_after : GEN1_AFTER);
     const uint64_t fixed = fixed_budget(heap);
     if (fixed != 0) atomic_store_explicit(&heap->gen0_budget, limited(heap, fixed), memory_order_relaxed);
     set_gen2_trigger(heap);

@@ -258,21 +258,22 @@ struct tenure_heap {
     /* trigger and sizing */
     _Atomic uint32_t gen0_used;   /* blocks handed out since the last collection */
     _Atomic uint32_t gen0_budget; /* blocks */
-    uint32_t young_since;         /* Gen 0 collections since the last Gen 0+1; stopped */
-    uint32_t gen1_after;          /* stopped */
-    uint64_t gen2_trigger_blocks; /* stopped */
+    /* Gen 0 collections since the last Gen 0+1, those that make one due, and Gen 2's size that makes a full one due:
+     * stopped, or (thresholds) stop lock; read at any time */
+    _Atomic uint32_t young_since, gen1_after;
+    _Atomic uint64_t gen2_trigger_blocks;
     tenure__budget budget;        /* stopped */
     uint32_t direct_promotions;   /* Gen 0+1 collections since Gen 1's survival was measured; stopped */
     uint64_t gen0_copied_average; /* bytes a Gen 0 collection; stopped */
     uint64_t gen1_copied_bytes;   /* into Gen 1 since it was last collected; stopped */
     _Atomic int disabled;
     _Atomic int64_t external_bytes;
-    int64_t external_at_full;       /* stopped */
-    _Atomic uint64_t external_rest; /* bytes that do not yet fill a block */
-    tenure__order order;            /* the standing order; stopped */
-    _Atomic uint64_t frozen_blocks; /* that left the collected set; stopped, read at any time */
-    _Atomic bool ambiguous_used;    /* some ambiguous object was allocated */
-    tenure_thresholds thresholds;   /* stop lock */
+    _Atomic int64_t external_at_full; /* written while stopped */
+    _Atomic uint64_t external_rest;   /* bytes that do not yet fill a block */
+    tenure__order order;              /* the standing order; stopped */
+    _Atomic uint64_t frozen_blocks;   /* that left the collected set; stopped, read at any time */
+    _Atomic bool ambiguous_used;      /* some ambiguous object was allocated */
+    tenure_thresholds thresholds;     /* stop lock */
 
     tenure__roots roots;
     tenure_oom_fn *oom; /* stop lock */

@@ -1,4 +1,5 @@
 /* Reading the statistics: counters and histograms, relaxed; nothing is stopped. */
+#include "lib/collection/cycle.h"
 #include "lib/heap/heap.h"
 #include "threads/report.h"
 #include <string.h>
@@ -19,6 +20,20 @@ static uint64_t allocated_bytes(tenure_heap *heap)
     }
     tenure__rcu_section_end(section);
     return bytes;
+}
+
+static uint64_t bytes_above(uint64_t blocks, uint64_t bytes)
+{
+    blocks <<= TENURE__BLOCK_SHIFT;
+    return blocks > bytes ? blocks - bytes : 0;
+}
+
+static void read_triggers(const tenure_heap *heap, tenure_stats *out)
+{
+    out->gen0_collections = atomic_load_explicit(&heap->young_since, memory_order_relaxed);
+    out->gen1_after = atomic_load_explicit(&heap->gen1_after, memory_order_relaxed);
+    out->gen2_grown_bytes = bytes_above(tenure__old_blocks(heap), out->live_bytes);
+    out->gen2_growth_bytes = bytes_above(load(&heap->gen2_trigger_blocks), out->live_bytes);
 }
 
 static void read_finalizers(tenure__finalizers_state *finalizers, tenure_stats *out)
@@ -47,6 +62,7 @@ void tenure_stats_read(tenure_heap *heap, tenure_stats *out)
     out->large_bytes = load(&heap->large_blocks) << TENURE__BLOCK_SHIFT;
     out->frozen_bytes = load(&heap->frozen_blocks) << TENURE__BLOCK_SHIFT;
     out->live_bytes = load(&heap->live_bytes);
+    read_triggers(heap, out);
     out->heap_bytes = load(&heap->used_blocks) << TENURE__BLOCK_SHIFT;
     out->committed_bytes = load(&heap->resident_blocks) << TENURE__BLOCK_SHIFT;
     out->returned_bytes = load(&heap->returned_bytes);

@@ -42,6 +42,31 @@ Test(sizing, each_generation_on_demand)
     cr_expect(eq(u64, stats_of(heap).all.total.count, 3));
 }
 
+/* As Python's gc.get_count: what has happened since each generation was last collected, of what makes it due. */
+Test(sizing, counts_since_the_last_collection)
+{
+    tenure_thresholds_set(heap, &(tenure_thresholds) { .gen1_after = 5, .gen2_growth_percent = 10000 });
+    root = tenure_new(self, node_type);
+    collect(self, TENURE_GEN2);
+    cr_expect(eq(u64, stats_of(heap).gen2_growth_bytes, 100 * TENURE__BLOCK_BYTES));
+    for (unsigned i = 0; i < 3; i++) {
+        cr_expect(eq(u64, stats_of(heap).gen0_collections, i));
+        collect(self, TENURE_GEN0);
+    }
+    cr_expect(eq(u64, stats_of(heap).gen1_after, 5));
+    void *large = tenure_new_bytes(self, 2 * TENURE__BLOCK_BYTES); /* a run of three blocks */
+    tenure_store(self, root, &root->next, large);
+    collect(self, TENURE_GEN1);
+    cr_expect(eq(u64, stats_of(heap).gen0_collections, 0));
+    cr_expect(eq(u64, stats_of(heap).gen2_grown_bytes, 3 * TENURE__BLOCK_BYTES));
+    tenure_external_bytes(self, 1 << 20);
+    cr_expect(eq(u64, stats_of(heap).gen2_grown_bytes, 3 * TENURE__BLOCK_BYTES + (1 << 20)));
+    collect(self, TENURE_GEN2);
+    cr_expect(eq(u64, stats_of(heap).gen2_grown_bytes, 0));
+    tenure_external_bytes(self, -(1 << 20));
+    cr_expect(eq(u64, stats_of(heap).gen2_grown_bytes, 0));
+}
+
 Test(sizing, survivors_climb)
 {
     root = tenure_new(self, node_type);
