@@ -113,7 +113,8 @@ static bool drain(tenure_thread *self, uint64_t deadline)
 tenure_status tenure_finalizers_drain(tenure_thread *self, uint64_t timeout_ns)
 {
     tenure__require_in(tenure__mutator_of(self), "tenure_finalizers_drain");
-    if (tenure__allocator_of(self)->finalizing != 0 || tenure__owns_stop(tenure__mutator_of(self))) return TENURE_EDEADLK;
+    if (tenure__allocator_of(self)->finalizing != 0 || tenure__owns_stop(tenure__mutator_of(self)))
+        return TENURE_EDEADLK;
     const uint64_t now = tenure__now_ns();
     return drain(self, timeout_ns < UINT64_MAX - now ? now + timeout_ns : UINT64_MAX) ? TENURE_OK : TENURE_ETIMEDOUT;
 }

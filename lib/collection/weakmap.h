@@ -12,13 +12,13 @@ struct tenure__map_body {
     tenure_equal_fn *equal;
     void *arg;
     tenure_weakness weakness;
-    bool dead;                 /* the map was not reached: the daemon frees this when no node is left; stopped */
     _Atomic uint64_t count;    /* entries */
     _Atomic uint64_t nodes;    /* in the table */
     _Atomic uint64_t buckets;  /* daemon */
     _Atomic int32_t iterators; /* walks that are going on: nothing is unlinked meanwhile; -1: the daemon unlinks */
-    _Atomic bool queued;       /* for the daemon */
+    _Atomic bool queued;       /* to be enlarged; daemon */
     tenure__map_body *next;    /* there */
+    tenure__map_body *next_dead;
 };
 
 typedef struct tenure__map_node {

@@ -108,26 +108,23 @@ static void settle_entry(tenure_heap *heap, unsigned kind, uintptr_t was)
     tenure__record_keep_in(heap, kind, now, youngest);
 }
 
-static void queue_body(tenure_heap *heap, tenure__map_body *body)
+/* The body is the daemon's from here on: it may be gone. */
+static void give_dead(tenure_heap *heap, tenure__map_body *body)
 {
-    if (atomic_exchange_explicit(&body->queued, true, memory_order_relaxed)) return;
-    tenure__map_body *first = atomic_load_explicit(&heap->changed_maps, memory_order_relaxed);
-    do body->next = first;
+    tenure__map_body *first = atomic_load_explicit(&heap->dead_maps, memory_order_relaxed);
+    do body->next_dead = first;
     /* release: as in tenure__map_node_retire. */
     while (!atomic_compare_exchange_weak_explicit(
-        &heap->changed_maps, &first, body, memory_order_release, memory_order_relaxed));
+        &heap->dead_maps, &first, body, memory_order_release, memory_order_relaxed));
 }
 
 static void settle_map(tenure_heap *heap, unsigned kind, uintptr_t was)
 {
     const uintptr_t now = tenure__survivor(heap, was);
-    tenure__map_body *body = ((tenure__map_record *)was)->body;
-    if (now != 0) {
+    if (now != 0)
         tenure__record_keep(heap, kind, now, now);
-        return;
-    }
-    body->dead = true;
-    queue_body(heap, body);
+    else
+        give_dead(heap, ((tenure__map_record *)was)->body);
 }
 
 void tenure__maps_settle(tenure_heap *heap)
@@ -178,24 +175,11 @@ static void unlink_nodes(tenure_heap *heap)
     }
 }
 
-static void free_body(tenure__map_body *body)
-{
-    if (cds_lfht_destroy(body->table, 0) != 0) tenure__fatal(__func__, __LINE__, EBUSY);
-    free(body);
-}
-
-static void look_after(tenure_heap *heap, tenure__map_body *body)
+static void enlarge(tenure__map_body *body)
 {
     /* seq_cst: who adds a node and finds it queued has counted the node before (tenure__map_grown). */
     atomic_store_explicit(&body->queued, false, memory_order_seq_cst);
     const uint64_t nodes = atomic_load_explicit(&body->nodes, memory_order_seq_cst);
-    if (body->dead) {
-        if (nodes == 0)
-            free_body(body);
-        else
-            queue_body(heap, body);
-        return;
-    }
     uint64_t buckets = atomic_load_explicit(&body->buckets, memory_order_relaxed);
     if (nodes <= buckets) return;
     while (buckets < 2 * nodes) buckets *= 2;
@@ -203,19 +187,52 @@ static void look_after(tenure_heap *heap, tenure__map_body *body)
     atomic_store_explicit(&body->buckets, buckets, memory_order_relaxed);
 }
 
+static void free_if_empty(tenure_heap *heap, tenure__map_body *body)
+{
+    if (atomic_load_explicit(&body->nodes, memory_order_relaxed) != 0) {
+        give_dead(heap, body);
+        return;
+    }
+    if (cds_lfht_destroy(body->table, 0) != 0) tenure__fatal(__func__, __LINE__, EBUSY);
+    free(body);
+}
+
+/* Nobody puts anything into a dead map: it is not in the list of those that grew any more, once that list was taken
+ * after the list of the dead. */
+static void look_after_maps(tenure_heap *heap)
+{
+    tenure__map_body *dead = atomic_exchange_explicit(&heap->dead_maps, 0, memory_order_acquire);
+    tenure__map_body *grown = atomic_exchange_explicit(&heap->grown_maps, 0, memory_order_acquire);
+    for (tenure__map_body *next; grown != 0; grown = next) {
+        next = grown->next;
+        enlarge(grown);
+    }
+    for (tenure__map_body *next; dead != 0; dead = next) {
+        next = dead->next_dead;
+        free_if_empty(heap, dead);
+    }
+}
+
 void tenure__map_grown(tenure_heap *heap, tenure__map_body *body)
 {
     const uint64_t nodes = atomic_fetch_add_explicit(&body->nodes, 1, memory_order_seq_cst) + 1;
     if (nodes <= atomic_load_explicit(&body->buckets, memory_order_relaxed)) return;
-    if (atomic_load_explicit(&body->queued, memory_order_seq_cst)) return;
-    queue_body(heap, body);
+    if (atomic_load_explicit(&body->queued, memory_order_seq_cst) ||
+        atomic_exchange_explicit(&body->queued, true, memory_order_seq_cst))
+        return;
+    tenure__map_body *first = atomic_load_explicit(&heap->grown_maps, memory_order_relaxed);
+    do body->next = first;
+    /* release: as in tenure__map_node_retire. */
+    while (!atomic_compare_exchange_weak_explicit(
+        &heap->grown_maps, &first, body, memory_order_release, memory_order_relaxed));
     tenure__daemon_poke(heap);
 }
 
 bool tenure__maps_wait_for_upkeep(const tenure_heap *heap)
 {
     return atomic_load_explicit(&heap->dead_nodes, memory_order_relaxed) != 0 ||
-           atomic_load_explicit(&heap->changed_maps, memory_order_relaxed) != 0;
+           atomic_load_explicit(&heap->grown_maps, memory_order_relaxed) != 0 ||
+           atomic_load_explicit(&heap->dead_maps, memory_order_relaxed) != 0;
 }
 
 void tenure__maps_upkeep(tenure_heap *heap)
@@ -225,12 +242,7 @@ void tenure__maps_upkeep(tenure_heap *heap)
     const bool registered = tenure__rcu_registered();
     if (!registered) tenure__rcu_register();
     unlink_nodes(heap);
-    tenure__map_body *body = atomic_exchange_explicit(&heap->changed_maps, 0, memory_order_acquire);
-    while (body != 0) {
-        tenure__map_body *next = body->next;
-        look_after(heap, body);
-        body = next;
-    }
+    look_after_maps(heap);
     if (!registered) tenure__rcu_unregister();
     tenure__fork_unhold();
 }
@@ -259,10 +271,8 @@ void tenure__maps_destroy(tenure_heap *heap)
         for (uintptr_t at = heap->records[TENURE__ENTRIES][generation].head; at != 0; at = entry_at(at)->record.next)
             if (node_of(at) != 0) tenure__map_node_retire(heap, node_of(at));
         for (uintptr_t at = heap->records[TENURE__MAPS][generation].head; at != 0;
-             at = ((tenure__map_record *)at)->record.next) {
-            ((tenure__map_record *)at)->body->dead = true;
-            queue_body(heap, ((tenure__map_record *)at)->body);
-        }
+             at = ((tenure__map_record *)at)->record.next)
+            give_dead(heap, ((tenure__map_record *)at)->body);
     }
     tenure__maps_upkeep(heap);
 }

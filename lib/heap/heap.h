@@ -253,7 +253,8 @@ struct tenure_heap {
     tenure__finalizers_state finalizers;
     tenure__waiting waiting;                       /* ephemerons whose key was not reached */
     _Atomic(struct tenure__map_node *) dead_nodes; /* of weak maps, for the daemon to unlink */
-    _Atomic(tenure__map_body *) changed_maps;      /* for the daemon to free or enlarge */
+    _Atomic(tenure__map_body *) grown_maps;        /* for the daemon to enlarge */
+    _Atomic(tenure__map_body *) dead_maps;         /* for the daemon to free when they have no node any more */
 
     /* trigger and sizing */
     _Atomic uint32_t gen0_used;   /* blocks handed out since the last collection */

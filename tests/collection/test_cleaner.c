@@ -248,7 +248,8 @@ static void open_another(tenure_thread *thread, void *object, void *arg)
 }
 static void *end_it_after_a_collection(void *collections)
 {
-    while (atomic_load(&finalizer_may_end) == 0 && collections_of(heap) == *(const uint64_t *)collections) sched_yield();
+    while (atomic_load(&finalizer_may_end) == 0 && collections_of(heap) == *(const uint64_t *)collections)
+        sched_yield();
     atomic_store(&finalizer_may_end, 1);
     return NULL;
 }

@@ -213,6 +213,21 @@ static void keep_map(tenure_thread *thread, void *object, void *arg)
     kept_after_finalizing = true;
 }
 
+/* The daemon enlarges maps while collections that mutators lead find them dead. */
+Test(weakmap, maps_that_grow_and_die)
+{
+    heap_end(heap, self);
+    begin_with("gen0=64k");
+    for (unsigned round = 0; round < 400; round++) {
+        map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+        fill(64);
+        fill(64);
+        if (round % 2 != 0) forget(keys, 64);
+        map = NULL;
+        spend_budget(self);
+    }
+}
+
 /* A finalizer brings the map back: with the entries whose keys lived all the time, without those whose keys did not. */
 Test(weakmap, brought_back)
 {

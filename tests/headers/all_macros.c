@@ -173,7 +173,8 @@ int regions(tenure_thread *self, tenure_mutex *mutex, int fd)
         if (i == 2) break;
     }
     tenure_cond_broadcast(&changed);
-    if (!tenure_sem_trywait(self, &units) && tenure_rwlock_tryrdlock(self, &shared)) tenure_rwlock_unlock(self, &shared);
+    if (!tenure_sem_trywait(self, &units) && tenure_rwlock_tryrdlock(self, &shared))
+        tenure_rwlock_unlock(self, &shared);
     TENURE_LOCK_SCOPE(self, mutex);
     {
         TENURE_LOCK_SCOPE(self, &named);

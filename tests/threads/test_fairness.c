@@ -1,6 +1,6 @@
 /* Stops back to back: whoever comes back from a region or waits for a lock makes progress. The stops are made here, so
- * that nothing depends on who is scheduled when: a thread that was waiting when a stop began runs before the next but one
- * is reached. */
+ * that nothing depends on who is scheduled when: a thread that was waiting when a stop began runs before the next but
+ * one is reached. */
 #include "tests/threads/threads.h"
 
 static tenure_heap *heap;

@@ -35,9 +35,7 @@ static void *hold(void *arg)
     REQUIRE(tenure_mutex_lock(self, &mutex) == TENURE_OK);
     REQUIRE(tenure_mutex_lock(self, &second) == TENURE_OK);
     atomic_store(&holding, 1);
-    while (!atomic_load(&go)) {
-        tenure_poll(self);
-    }
+    while (!atomic_load(&go)) { tenure_poll(self); }
     tenure_mutex_unlock(self, &mutex);
     tenure_mutex_unlock(self, &second);
     tenure_detach(self);
