@@ -74,7 +74,19 @@ enum {
     TENURE_VERIFY_PHASES = 4, /* and between the phases of a collection, what must hold there */
     TENURE_VERIFY_ALL = 7
 };
-enum { TENURE_CHECK_LOCKS = 1 };
+enum {
+    TENURE_CHECK_LOCKS = 1,
+    /* Finds in the next collection a reference that was stored into an older object without the barrier: says which field
+     * of which type, and where the object was allocated. Not in ambiguous objects. Every allocation takes the slow path and
+     * notes its caller; every collection walks all older objects. */
+    TENURE_CHECK_BARRIERS = 2,
+    /* Finds in heaps with precise roots (others ignore it) a local or variable that is no root: every allocation (or every
+     * Nth, with torture=alloc:N) is a full collection that moves all that can move and takes the access to where it was.
+     * The first use of a stale pointer is told, with the object's type, place, and where it was allocated, by a handler
+     * for SIGSEGV; other faults go to the handler that the program had before the first such heap was created. */
+    TENURE_CHECK_ROOTS = 4,
+    TENURE_CHECK_ALL = 7
+};
 enum {
     TENURE_TORTURE_POLL = 1,     /* collect at every poll */
     TENURE_TORTURE_OVERFLOW = 2, /* hardly any packets: work lists and log buffers overflow all the time */
@@ -117,7 +129,8 @@ typedef struct tenure_options {
     uint32_t debug;         /* [debug=leak] */
     uint32_t verify;        /* [verify=before,after,all] walk and check the whole heap around every collection; all: and at
                              * every phase boundary within */
-    uint32_t check;         /* [check=locks] the program's use of locks; see tenure/lock.h. Faults are printed and abort */
+    uint32_t check;         /* [check=locks,barriers,roots] the program's use of locks (tenure/lock.h), barriers and roots.
+                             * Faults are printed and abort */
     uint32_t torture;       /* [torture=poll,overflow,evacuate,nospace] */
     uint64_t torture_alloc; /* [torture=alloc:N] collect at every Nth allocation; freed memory is poisoned */
 } tenure_options;

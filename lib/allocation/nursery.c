@@ -3,6 +3,7 @@
  * A mutator bumps through a chunk (a free block, or a hole between residents) in windows of 4 KiB that are zeroed as
  * they are reached: record.limit is the end of the window. Runs on the owner; may collect. */
 #include "lib/allocation/nursery.h"
+#include "lib/check/check.h"
 #include "lib/collection/cycle.h"
 #include "lib/collection/records.h"
 #include "lib/collection/remembered.h"
@@ -18,7 +19,7 @@ uintptr_t tenure__host_limit(tenure__mutator *mutator)
     const tenure__allocator *allocator = (tenure__allocator *)mutator;
     const tenure_options *options = &mutator->world->heap->options;
     if ((options->torture & TENURE_TORTURE_POLL) || tenure__check_poisons(mutator->os)) return 0;
-    if (options->torture_alloc != 0) return NO_CHUNK;
+    if (options->torture_alloc != 0 || mutator->world->heap->checks.sites != 0) return NO_CHUNK;
     return allocator->window_end != 0 ? allocator->window_end : NO_CHUNK;
 }
 
@@ -347,6 +348,7 @@ void *tenure__allocate_any(tenure_thread *self, uint64_t header, size_t bytes, s
     tenure__inside_begin(mutator, "an allocation");
     void *object = allocate(self, header, bytes, align);
     tenure__inside_end(mutator);
+    if (self->heap->checks.sites != 0 && object != 0) tenure__site_note(self->heap, (uintptr_t)object);
     return object;
 }
 

@@ -3,6 +3,7 @@
 #define TENURE_LIB_CHECK_CHECK_H
 
 #include "lib/heap/verify.h"
+#include "threads/report.h"
 
 /* --- phases.c: verify= --- */
 
@@ -19,6 +20,38 @@ typedef enum tenure__moment {
  * between the phases. */
 void tenure__check_phase(tenure_heap *heap, tenure__moment moment, bool may_trace);
 
+/* --- checks.c: the memory beside the heap, and who allocated what --- */
+
+/* What the options' check= asks for; check=roots changes the options accordingly. TENURE_ENOMEM. */
+tenure_status tenure__checks_create(tenure_heap *heap);
+void tenure__checks_destroy(tenure_heap *heap);
+/* The object was allocated just now. Its owner; every allocation comes here. */
+void tenure__site_note(tenure_heap *heap, uintptr_t object);
+/* "allocated in f+0x12 (prog+0x3456)"; nothing if it is not known. */
+void tenure__site_print(const tenure_heap *heap, uintptr_t object, tenure__text *text);
+/* After all tracing: what is known of an object goes with it. Leader, stopped. */
+void tenure__checks_moved(tenure_heap *heap);
+
+/* --- barriers.c: check=barriers. Leader, stopped --- */
+
+/* Aborts if some older object's references changed and no log tells. Before a collection. */
+void tenure__barriers_check(tenure_heap *heap);
+/* After a collection: the references of all older objects. */
+void tenure__barriers_remember(tenure_heap *heap);
+
+/* --- roots.c: check=roots --- */
+
+/* Faults in this heap's vacated blocks are told from now on; until it is destroyed. */
+void tenure__stale_watch(tenure_heap *heap);
+void tenure__stale_unwatch(tenure_heap *heap);
+/* Free blocks that nobody may access any more, linked through next; a free run. Stopped. */
+void tenure__vacate(tenure_heap *heap, uint32_t first, uint32_t count);
+void tenure__vacate_run(tenure_heap *heap, uint32_t head, uint32_t blocks);
+/* Access again, for who takes them. */
+void tenure__vacated_open(tenure_heap *heap, uint32_t block, uint32_t count);
+/* All vacated blocks may be taken, the one that was vacated first before the others. */
+void tenure__vacated_release(tenure_heap *heap);
+
 /* --- walk.c: the heap between the phases --- */
 
 /* Calls fn for every object that has a bit, and every large one; in Gen 0 blocks these are residents and what is pinned
@@ -27,6 +60,9 @@ void tenure__walk_bits(tenure_heap *heap, tenure__verification *check,
     void (*fn)(tenure__verification *check, uintptr_t object, uint32_t block));
 /* The same for one block of small objects. */
 void tenure__walk_block(tenure_heap *heap, uint32_t block, tenure__verification *check,
+    void (*fn)(tenure__verification *check, uintptr_t object, uint32_t block));
+/* Calls fn for everything that is condemned, survives or not, and may call it for others and twice. */
+void tenure__walk_condemned(tenure_heap *heap, tenure__verification *check,
     void (*fn)(tenure__verification *check, uintptr_t object, uint32_t block));
 /* Calls fn for every cell of the Gen 0 block, but for fillers; as above. */
 void tenure__walk_cells(tenure_heap *heap, uint32_t block, tenure__verification *check,

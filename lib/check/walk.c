@@ -37,3 +37,12 @@ void tenure__walk_cells(tenure_heap *heap, uint32_t block, tenure__verification 
             fn(check, object, block);
     }
 }
+
+void tenure__walk_condemned(
+    tenure_heap *heap, tenure__verification *check, void (*fn)(tenure__verification *, uintptr_t, uint32_t))
+{
+    tenure__walk_bits(heap, check, fn);
+    /* What has no bit: in Gen 0 blocks whatever is neither resident nor stays. */
+    const uint32_t count = atomic_load_explicit(&heap->gen0_count, memory_order_relaxed);
+    for (uint32_t i = 0; i < count; i++) tenure__walk_cells(heap, heap->gen0_blocks[i], check, fn);
+}

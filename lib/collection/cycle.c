@@ -192,6 +192,7 @@ static void collect_stopped(tenure_heap *heap, int generation, const char *reaso
     event->reason = reason;
     event->led_by_daemon = by_daemon;
     tenure__check_phase(heap, TENURE__BEFORE, may_trace);
+    if (heap->checks.shadow != 0) tenure__barriers_check(heap);
     sizes(heap, event->before_bytes, &event->heap_before_bytes);
     const uint64_t start = tenure__now_ns();
     prepare(heap, generation);
@@ -209,6 +210,7 @@ static void collect_stopped(tenure_heap *heap, int generation, const char *reaso
     event->trace_ns = traced - pinned - event->roots_ns;
     settle_weak(heap, may_trace);
     tenure__check_phase(heap, TENURE__WEAK_SETTLED, may_trace);
+    if (heap->checks.sites != 0) tenure__checks_moved(heap);
     const uint64_t weak = tenure__now_ns();
     event->weak_ns = weak - traced;
     tenure__logs_finish(heap);
@@ -221,6 +223,7 @@ static void collect_stopped(tenure_heap *heap, int generation, const char *reaso
     event->cpu_ns = cpu_since(heap, cpu);
     tenure__sizing_update(heap, event);
     tenure__check_phase(heap, TENURE__AFTER, may_trace);
+    if (heap->checks.shadow != 0) tenure__barriers_remember(heap);
     atomic_fetch_add_explicit(&heap->collected, 1, memory_order_release);
 }
 

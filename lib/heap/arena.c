@@ -3,6 +3,7 @@
  * used.
  *
  * Blocks are taken and given without locks; runs under the large lock while mutators run. */
+#include "lib/check/check.h"
 #include "lib/heap/heap.h"
 #include <errno.h>
 #include <string.h>
@@ -167,6 +168,7 @@ static uint32_t take_free(tenure_heap *heap)
 static uint32_t take_returned(tenure_heap *heap)
 {
     const uint32_t block = tenure__blocks_pop(heap, &heap->returned_blocks);
+    if (block != TENURE__NO_BLOCK && heap->checks.left != 0) tenure__vacated_open(heap, block, 1);
     if (block != TENURE__NO_BLOCK) atomic_fetch_add_explicit(&heap->resident_blocks, 1, memory_order_relaxed);
     return block;
 }
@@ -186,6 +188,10 @@ uint32_t tenure__block_take(tenure_heap *heap)
     if (block != TENURE__NO_BLOCK) return block;
     block = take_returned(heap);
     if (block == TENURE__NO_BLOCK) block = take_fresh(heap);
+    if (block == TENURE__NO_BLOCK && heap->checks.left != 0) {
+        tenure__vacated_release(heap);
+        block = take_returned(heap);
+    }
     if (block == TENURE__NO_BLOCK) atomic_fetch_sub_explicit(&heap->used_blocks, 1, memory_order_relaxed);
     if (block == TENURE__NO_BLOCK) return block;
     atomic_fetch_add_explicit(&heap->fresh_taken, 1, memory_order_relaxed);
@@ -196,6 +202,10 @@ uint32_t tenure__block_take(tenure_heap *heap)
 
 void tenure__blocks_give(tenure_heap *heap, uint32_t first, uint32_t last, uint32_t count)
 {
+    if (heap->checks.left != 0) {
+        tenure__vacate(heap, first, count);
+        return;
+    }
     uint64_t head = atomic_load_explicit(&heap->free_blocks, memory_order_relaxed);
     do {
         __atomic_store_n(&heap->blocks[last].next, (uint32_t)head, __ATOMIC_RELAXED);
@@ -252,6 +262,7 @@ uint32_t tenure__run_take(tenure_heap *heap, uint32_t blocks, bool *zeroed)
             tenure__set_kind(heap, i, TENURE__KIND_RESERVED);
         }
         heap->blocks[head].run_blocks = blocks;
+        if (heap->checks.left != 0) tenure__vacated_open(heap, head, blocks);
         atomic_fetch_add_explicit(&heap->resident_blocks, fresh, memory_order_relaxed);
     }
     tenure__own_unlock(&heap->large_lock);
@@ -266,7 +277,10 @@ void tenure__run_give(tenure_heap *heap, uint32_t head)
         atomic_store_explicit(&heap->blocks[i].flags, 0, memory_order_relaxed);
         tenure__set_kind(heap, i, TENURE__KIND_FREE);
     }
-    if (head < heap->large_rover) heap->large_rover = head;
+    if (heap->checks.left != 0)
+        tenure__vacate_run(heap, head, blocks);
+    else if (head < heap->large_rover)
+        heap->large_rover = head;
     atomic_fetch_sub_explicit(&heap->used_blocks, blocks, memory_order_relaxed);
 }
 

@@ -1,5 +1,6 @@
 /* Creating and destroying a heap: what fails half-way undoes itself. */
 #include "lib/heap/heap.h"
+#include "lib/check/check.h"
 #include "lib/collection/cycle.h"
 #include "lib/collection/ephemeron.h"
 #include "lib/collection/finalizer.h"
@@ -52,6 +53,8 @@ static tenure_status create_parts(tenure_heap *heap)
     if (status != TENURE_OK) return status;
     status = tenure__events_create(&heap->events);
     if (status != TENURE_OK) return status;
+    status = tenure__checks_create(heap);
+    if (status != TENURE_OK) return status;
     tenure__sizing_init(heap);
     atomic_store(&heap->populate_blocks, TENURE__COMMIT_BLOCKS);
     return TENURE_OK;
@@ -59,6 +62,7 @@ static tenure_status create_parts(tenure_heap *heap)
 
 static void free_parts(tenure_heap *heap)
 {
+    tenure__checks_destroy(heap);
     tenure__events_destroy(&heap->events);
     tenure__finalizers_destroy(heap);
     tenure__ephemerons_destroy(heap);

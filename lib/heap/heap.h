@@ -106,6 +106,16 @@ typedef struct tenure__allocator {
 } tenure__allocator;
 static inline tenure__allocator *tenure__allocator_of(tenure_thread *self) { return (tenure__allocator *)self; }
 
+/* --- what check=barriers and check=roots remember beside the heap; lib/check/ --- */
+
+enum { TENURE__SITE_FRAMES = 4 };
+/* Mappings that mirror the arena; NULL: not wanted. */
+typedef struct tenure__checks {
+    uintptr_t *shadow; /* barriers; a word for each: references of older objects after the last collection. Stopped */
+    uintptr_t (*sites)[TENURE__SITE_FRAMES]; /* for each granule: who allocated the object. Its owner, or stopped */
+    uint64_t *left;                          /* roots; for each granule: the header word of what is there no more. Stopped */
+} tenure__checks;
+
 /* --- roots --- */
 
 typedef struct tenure__range {
@@ -216,12 +226,15 @@ struct tenure_heap {
     pthread_mutex_t upkeep_lock;         /* the daemon, while it has a block in its hands: a fork waits for it */
     _Atomic uint32_t upkeep_steps;       /* odd: the daemon is in a step under that lock */
     tenure__index_stack free_blocks;     /* resident, last in first out */
+    tenure__index_stack vacated_blocks;  /* check=roots: without access; used again when there are no others */
     tenure__index_stack returned_blocks; /* given back to the system */
     _Atomic uint32_t free_count;         /* in free_blocks, about */
     _Atomic uint64_t used_blocks;        /* not free, of both parts */
     uint64_t max_blocks;                 /* constant */
     _Atomic uint64_t returned_bytes;
     _Atomic uint64_t resident_blocks; /* handed out or populated, not given back */
+
+    tenure__checks checks; /* constant; what the mappings hold: above */
 
     tenure__packets packets;
     tenure__worker *workers;

@@ -46,7 +46,8 @@ static const choice debugs[] = { { "leak", TENURE_DEBUG_LEAK, false }, { "off", 
 static const choice verifications[] = { { "before", TENURE_VERIFY_BEFORE, false },
     { "after", TENURE_VERIFY_AFTER, false }, { "all", TENURE_VERIFY_ALL, false }, { "off", 0, false },
     { NULL, 0, false } };
-static const choice checkers[] = { { "locks", TENURE_CHECK_LOCKS, false }, { "off", 0, false }, { NULL, 0, false } };
+static const choice checkers[] = { { "locks", TENURE_CHECK_LOCKS, false }, { "barriers", TENURE_CHECK_BARRIERS, false },
+    { "roots", TENURE_CHECK_ROOTS, false }, { "off", 0, false }, { NULL, 0, false } };
 static const choice tortures[] = { { "poll", TENURE_TORTURE_POLL, false },
     { "overflow", TENURE_TORTURE_OVERFLOW, false }, { "evacuate", TENURE_TORTURE_EVACUATE, false },
     { "nospace", TENURE_TORTURE_NOSPACE, false }, { "alloc", 0, true }, { "off", 0, false }, { NULL, 0, false } };
@@ -335,7 +336,7 @@ tenure_status tenure__options_check(const tenure_options *options, char *err, si
         { options->lead > TENURE_LEAD_DAEMON, "lead: unknown value" },
         { (options->debug & ~(uint32_t)TENURE_DEBUG_LEAK) != 0, "debug: unknown bits" },
         { (options->verify & ~(uint32_t)TENURE_VERIFY_ALL) != 0, "verify: unknown bits" },
-        { (options->check & ~(uint32_t)TENURE_CHECK_LOCKS) != 0, "check: unknown bits" },
+        { (options->check & ~(uint32_t)TENURE_CHECK_ALL) != 0, "check: unknown bits" },
         { (options->torture & ~(uint32_t)TORTURE_ALL) != 0, "torture: unknown bits" },
         { (options->ambiguous_mask & address_bits) != 0, "ambiguous_mask: clears bits of addresses" },
         { options->max_heap != 0 && options->max_heap < least_heap, "max_heap: at least 1m" },

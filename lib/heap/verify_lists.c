@@ -171,7 +171,8 @@ static void count_free(tenure__verification *check)
     uint64_t free = 0;
     for (uint32_t block = 0; block < frontier; block++) free += tenure__kind_of(heap, block) == TENURE__KIND_FREE;
     const uint64_t found = check_stack(check, &heap->free_blocks, 0xff, TENURE__KIND_FREE, "free blocks") +
-                           check_stack(check, &heap->returned_blocks, 0xff, TENURE__KIND_FREE, "returned blocks");
+                           check_stack(check, &heap->returned_blocks, 0xff, TENURE__KIND_FREE, "returned blocks") +
+                           check_stack(check, &heap->vacated_blocks, 0xff, TENURE__KIND_FREE, "vacated blocks");
     if (found != free) tenure__fault(check, "%lu blocks are free, %lu are listed", free, found);
 }
 

@@ -1,0 +1,131 @@
+/* check=roots: a local that is no root is found at its first use after an allocation. */
+#include "tests/check/told.h"
+
+typedef struct node {
+    struct node *next;
+    uint64_t value;
+} node;
+TENURE_TYPE(node_type, node, next);
+
+static tenure_heap *heap;
+static tenure_thread *self;
+
+static void begin_with(const char *words)
+{
+    heap = precise_heap_with(words);
+    self = tenure_attach(heap);
+}
+
+static void (*wrong_program)(void);
+static void run_wrong(void)
+{
+    begin_with("max_heap=64m,check=roots");
+    wrong_program();
+}
+static void expect_told(void (*wrong)(void), const char *what, const char *type)
+{
+    wrong_program = wrong;
+    const char *text = told(run_wrong);
+    expect_said(text, what);
+    expect_said(text, type);
+}
+
+static uint64_t volatile seen;
+
+static void reads_what_died(void)
+{
+    node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
+    tenure_new(self, node_type);
+    seen = lost->value;
+}
+static void reads_what_moved(void)
+{
+    node *kept = TENURE_NEW(self, node_type, .value = 7);
+    TENURE_FRAME(self, kept);
+    node *volatile copy = kept;
+    tenure_new(self, node_type);
+    seen = copy->value;
+}
+static void reads_what_moved_often(void)
+{
+    node *kept = TENURE_NEW(self, node_type, .value = 7);
+    TENURE_FRAME(self, kept);
+    node *volatile copy = kept;
+    for (unsigned i = 0; i < 100; i++) tenure_new(self, node_type);
+    seen = copy->value;
+}
+static void stores_into_what_moved(void)
+{
+    node *kept = TENURE_NEW(self, node_type, .value = 7);
+    TENURE_FRAME(self, kept);
+    node *volatile copy = kept;
+    node *other = tenure_new(self, node_type);
+    TENURE_SET(self, copy, next, other);
+}
+static void reads_a_large_one_that_died(void)
+{
+    node **volatile lost = TENURE_NEW_REFS(self, node, 10000);
+    tenure_new(self, node_type);
+    seen = (uintptr_t)lost[9000];
+}
+
+Test(roots, dead)
+{
+    expect_told(reads_what_died, "is dead: no root led to it; allocated in reads_what_died+", "a node_type was at");
+}
+Test(roots, moved) { expect_told(reads_what_moved, "has moved to", "a node_type was at"); }
+Test(roots, moved_often) { expect_told(reads_what_moved_often, "has moved to", "a node_type was at"); }
+Test(roots, header)
+{
+    expect_told(stores_into_what_moved, "allocated in stores_into_what_moved+", "a node_type was at");
+}
+Test(roots, large)
+{
+    expect_told(reads_a_large_one_that_died, "is dead: no root led to it; allocated in reads_a_large_one_that_died+",
+        "check=roots");
+}
+
+/* Until the address space is used up several times over. */
+Test(roots, right_programs_are_right)
+{
+    begin_with("max_heap=4m,check=roots,verify=all");
+    node *list = NULL;
+    TENURE_FRAME(self, list);
+    for (unsigned i = 0; i < 5000; i++) {
+        node *next = tenure_new(self, node_type);
+        cr_assert(next != NULL);
+        next->next = i % 100 == 0 ? NULL : list;
+        next->value = i;
+        list = next;
+        if (i % 50 == 0) cr_assert(tenure_new_bytes(self, 40000) != NULL);
+    }
+    uint64_t value = 4999;
+    for (node *at = list; at != NULL; at = at->next) cr_assert(eq(u64, at->value, value--));
+    cr_expect(eq(u64, value, 4899));
+    heap_end(heap, self);
+}
+
+/* The program's own faults are its own. */
+static void on_fault(int signal)
+{
+    (void)signal;
+    _exit(42);
+}
+Test(roots, other_faults_go_to_the_program, .exit_code = 42)
+{
+    signal(SIGSEGV, on_fault);
+    begin_with("max_heap=64m,check=roots");
+    volatile uintptr_t nowhere = 8;
+    *(volatile int *)nowhere = 1;
+}
+
+/* A conservative heap pins what a stack leads to: nothing to find. */
+Test(roots, conservative_heaps_ignore_it)
+{
+    heap = heap_with("max_heap=64m,check=roots");
+    cr_expect(heap->checks.left == NULL);
+    self = tenure_attach(heap);
+    const node *any = tenure_new(self, node_type);
+    cr_expect(any != NULL);
+    heap_end(heap, self);
+}
