@@ -1,9 +1,9 @@
 #include "threads/gang.h"
 #include "threads/futex.h"
 #include "threads/mutator.h"
+#include "threads/system.h"
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 
 #define OPEN ((uint64_t)1 << 63)
@@ -134,20 +134,13 @@ int tenure__gang_start(tenure__gang *gang, unsigned workers)
     /* One pool thread is needed even with one worker: it runs trace functions for a leader on a mutator's stack. */
     const unsigned wanted = gang->workers > 1 ? gang->workers - 1 : 1;
     atomic_store_explicit(&gang->stopping, false, memory_order_relaxed);
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old); /* the program's signals are for the program's threads */
     int error = 0;
     for (unsigned i = 0; i < wanted && error == 0; i++) {
-        error = pthread_create(&gang->pool[i], 0, pool_thread, gang);
-        if (error == 0) {
-            char name[16];
-            snprintf(name, sizeof name, "tenure-gc-%u", i + 1);
-            pthread_setname_np(gang->pool[i], name);
-            gang->pool_count++;
-        }
+        char name[16];
+        snprintf(name, sizeof name, "tenure-gc-%u", i + 1);
+        error = tenure__own_thread(&gang->pool[i], name, pool_thread, gang);
+        if (error == 0) gang->pool_count++;
     }
-    pthread_sigmask(SIG_SETMASK, &old, 0);
     if (error != 0) tenure__gang_stop(gang);
     return error;
 }

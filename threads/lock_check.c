@@ -5,6 +5,7 @@
 #include "threads/host.h"
 #include "threads/lock.h"
 #include "threads/report.h"
+#include "threads/system.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,7 +16,7 @@ static void print_site(const char *what, const tenure__lock *lock, const void *s
 {
     char bytes[256] = "?";
     tenure__text text = { bytes, sizeof bytes, 0 };
-    tenure__code *code = calloc(1, sizeof *code);
+    tenure__code *code = tenure__calloc(1, sizeof *code);
     if (code != 0) {
         tenure__symbol symbol;
         tenure__code_read(code);

@@ -4,6 +4,7 @@
  * one grace period after it was unlinked. */
 #include "threads/futex.h"
 #include "threads/host.h"
+#include "threads/system.h"
 #include <errno.h>
 #include <link.h>
 #include <sched.h>
@@ -89,7 +90,7 @@ bool tenure__held_grow(tenure__os_thread *os)
 {
     pthread_once(&once, first_use);
     const uint32_t count = os->held_capacity;
-    struct tenure__held_array *array = malloc(sizeof *array + 2 * count * sizeof array->held[0]);
+    struct tenure__held_array *array = tenure__malloc(sizeof *array + 2 * count * sizeof array->held[0]);
     if (array == 0 || key_error != 0 || pthread_setspecific(key, os) != 0) {
         free(array);
         return false;
@@ -220,30 +221,20 @@ static void register_record(tenure__mutator *saver, void *new_record)
     tenure__reacquire(mutator);
 }
 
-tenure_thread *tenure_attach(tenure_heap *heap)
+static tenure__mutator *new_record(tenure_heap *heap)
 {
-    tenure__mutator *mutator = (tenure__mutator *)tenure_self(heap);
-    if (mutator != 0) {
-        mutator->attach_count++;
-        return &mutator->record;
-    }
-    if (os_self.records != 0 && os_self.records->depth != 0)
-        tenure__misuse("tenure_attach", "not inside a blocking or idle region (tenure_enter comes back in)");
+    return tenure__malloc_line(tenure__host_world(heap)->record_bytes);
+}
+
+/* The calling thread's record from now on; NULL and errno: it is freed. */
+static tenure_thread *attach(tenure_heap *heap, tenure__mutator *mutator)
+{
     tenure__world *world = tenure__host_world(heap);
     uintptr_t base = 0;
-    if (!own_stack(&base)) {
-        errno = EINVAL;
-        return 0;
-    }
-    void *memory;
-    if (posix_memalign(&memory, 64, (world->record_bytes + 63) & ~(size_t)63) != 0) {
-        errno = ENOMEM;
-        return 0;
-    }
-    mutator = memset(memory, 0, world->record_bytes);
-    if (pthread_setspecific(key, &os_self) != 0) {
+    const bool found = own_stack(&base);
+    if (!found || pthread_setspecific(key, &os_self) != 0) {
         free(mutator);
-        errno = ENOMEM;
+        errno = found ? ENOMEM : EINVAL;
         return 0;
     }
     mutator->record.heap = heap;
@@ -270,6 +261,19 @@ tenure_thread *tenure_attach(tenure_heap *heap)
     if (os_self.records == 0) tenure__rcu_park(&os_self);
     tenure__with_context(os_self.records != 0 ? os_self.records : mutator, register_record, mutator);
     return &mutator->record;
+}
+
+tenure_thread *tenure_attach(tenure_heap *heap)
+{
+    tenure__mutator *mutator = (tenure__mutator *)tenure_self(heap);
+    if (mutator != 0) {
+        mutator->attach_count++;
+        return &mutator->record;
+    }
+    if (os_self.records != 0 && os_self.records->depth != 0)
+        tenure__misuse("tenure_attach", "not inside a blocking or idle region (tenure_enter comes back in)");
+    mutator = new_record(heap);
+    return mutator != 0 ? attach(heap, mutator) : 0;
 }
 
 static void free_record(struct rcu_head *head)
@@ -448,6 +452,7 @@ void tenure__leave_saved(tenure_thread *self)
 
 struct start {
     tenure_heap *heap;
+    tenure__mutator *record; /* made by who can still report that there is no memory */
     tenure_thread_fn *fn;
     tenure_handle *object;
 };
@@ -456,7 +461,7 @@ static void *run_attached(void *arg)
 {
     struct start start = *(struct start *)arg;
     free(arg);
-    tenure_thread *self = tenure_attach(start.heap);
+    tenure_thread *self = attach(start.heap, start.record);
     if (self == 0) tenure__misuse("tenure_thread_create", "no memory to attach the new thread");
     void *object = 0;
     if (start.object != 0) {
@@ -475,16 +480,20 @@ static void *run_attached(void *arg)
 tenure_status tenure_thread_create(
     tenure_thread *self, pthread_t *out, const pthread_attr_t *attr, tenure_thread_fn *fn, void *object)
 {
-    struct start *start = malloc(sizeof *start);
-    if (start == 0) return TENURE_ENOMEM;
-    *start = (struct start) { self->heap, fn, 0 };
-    if (object != 0 && (start->object = tenure_handle_new(self, object)) == 0) {
+    struct start *start = tenure__malloc(sizeof *start);
+    tenure__mutator *record = new_record(self->heap);
+    tenure_handle *handle = object != 0 ? tenure_handle_new(self, object) : 0;
+    if (start == 0 || record == 0 || (object != 0 && handle == 0)) {
+        if (handle != 0) tenure_handle_free(handle);
+        free(record);
         free(start);
         return TENURE_ENOMEM;
     }
-    const int error = pthread_create(out, attr, run_attached, start);
+    *start = (struct start) { self->heap, record, fn, handle };
+    const int error = tenure__thread_create(out, attr, run_attached, start);
     if (error == 0) return TENURE_OK;
-    if (start->object != 0) tenure_handle_free(start->object);
+    if (handle != 0) tenure_handle_free(handle);
+    free(record);
     free(start);
     errno = error;
     return TENURE_ESYSTEM;

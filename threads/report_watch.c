@@ -5,8 +5,8 @@
 #include "threads/futex.h"
 #include "threads/host.h"
 #include "threads/report.h"
+#include "threads/system.h"
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -168,18 +168,12 @@ static void *watch_thread(void *arg)
 
 static int start_thread(tenure__watch *watch)
 {
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old); /* the program's signals are for the program's threads */
-    const int error = pthread_create(&watch->thread, 0, watch_thread, watch);
-    pthread_sigmask(SIG_SETMASK, &old, 0);
-    if (error == 0) pthread_setname_np(watch->thread, "tenure-watch");
-    return error;
+    return tenure__own_thread(&watch->thread, "tenure-watch", watch_thread, watch);
 }
 
 tenure_status tenure__watch_start(tenure__world *world, uint64_t deadline_ns, bool ask_stacks)
 {
-    tenure__watch *watch = calloc(1, sizeof *watch);
+    tenure__watch *watch = tenure__calloc(1, sizeof *watch);
     if (watch == 0) return TENURE_ENOMEM;
     if (ask_stacks) tenure__stack_ask_prepare();
     watch->reporter.world = world;

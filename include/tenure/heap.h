@@ -94,6 +94,20 @@ enum {
     TENURE_TORTURE_NOSPACE = 8   /* every other copy finds no memory and stays where it is */
 };
 
+/* Calls of the library to the system that fail as they might under load, for tests of a program's error branches and of
+ * the library's: fractions in millionths. From the creation of a heap with this option to its destruction they hold for the
+ * whole process. Which calls fail follows from the seed and the number of the call. */
+typedef struct tenure_faults {
+    bool on;
+    uint64_t map;     /* [mmap:0.01] of mmap */
+    uint64_t advise;  /* [madvise:0.01] of madvise */
+    uint64_t protect; /* [mprotect:0.01] of mprotect */
+    uint64_t thread;  /* [thread:0.01] of pthread_create */
+    uint64_t memory;  /* [malloc:0.01] of malloc and its like */
+    uint64_t nth;     /* [nth:N] the Nth of all these calls fails; 0: none does for its number */
+    uint64_t seed;    /* [seed:N] */
+} tenure_faults;
+
 /* Fields with a word in brackets can be set by that word in tenure_options_parse and in the environment; the others
  * change a program's meaning and are set in code only. Zero means "the library decides" unless the field says
  * otherwise. */
@@ -133,6 +147,7 @@ typedef struct tenure_options {
                              * Faults are printed and abort */
     uint32_t torture;       /* [torture=poll,overflow,evacuate,nospace] */
     uint64_t torture_alloc; /* [torture=alloc:N] collect at every Nth allocation; freed memory is poisoned */
+    tenure_faults fault;    /* [fault=mmap:0.01,thread:0.1,seed:7] */
 } tenure_options;
 
 /* Defaults, then the environment variable TENURE_OPTIONS. On TENURE_EINVAL err (err_size bytes, may be NULL) names the

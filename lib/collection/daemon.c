@@ -4,12 +4,17 @@
 #include "lib/collection/finalizer.h"
 #include "lib/collection/weakmap.h"
 #include "threads/futex.h"
+#include "threads/system.h"
 #include <errno.h>
-#include <signal.h>
 
 enum { TICK_NS = 100000000 }; /* while there may be memory to give back */
 
-static int start_thread(tenure_heap *heap);
+static void *daemon_thread(void *arg);
+
+static int start_thread(tenure_heap *heap)
+{
+    return tenure__own_thread(&heap->daemon, "tenure-daemon", daemon_thread, heap);
+}
 
 /* A forked child has no daemon until somebody wants something of it. relaxed: one does it, the others only poke. */
 static void revive(tenure_heap *heap)
@@ -117,17 +122,6 @@ static void *daemon_thread(void *arg)
         if (atomic_load_explicit(&heap->daemon_wake, memory_order_acquire) == seen)
             tenure__futex_wait(&heap->daemon_wake, seen, TICK_NS);
     }
-}
-
-static int start_thread(tenure_heap *heap)
-{
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old); /* the program's signals are for the program's threads */
-    const int error = pthread_create(&heap->daemon, 0, daemon_thread, heap);
-    pthread_sigmask(SIG_SETMASK, &old, 0);
-    if (error == 0) pthread_setname_np(heap->daemon, "tenure-daemon");
-    return error;
 }
 
 tenure_status tenure__daemon_start(tenure_heap *heap)

@@ -16,6 +16,7 @@
 #include "lib/collection/ephemeron.h"
 #include "lib/allocation/nursery.h"
 #include "lib/collection/weakmap.h"
+#include "threads/system.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <tenure/root.h>
@@ -197,8 +198,8 @@ static void grow_locked(tenure__waiting *waiting, uint64_t count)
     unsigned log2 = waiting->log2 > FIRST_LOG2 ? waiting->log2 : FIRST_LOG2;
     while (((uint64_t)1 << log2) < count) log2++;
     if (waiting->chains != 0 && log2 == waiting->log2) return;
-    _Atomic uintptr_t *chains = calloc((size_t)1 << log2, sizeof *chains);
-    _Atomic uint64_t *touched = calloc(((size_t)1 << log2) / 4096 + 1, sizeof *touched);
+    _Atomic uintptr_t *chains = tenure__calloc((size_t)1 << log2, sizeof *chains);
+    _Atomic uint64_t *touched = tenure__calloc(((size_t)1 << log2) / 4096 + 1, sizeof *touched);
     if (chains == 0 || touched == 0) {
         free(chains);
         free(touched);

@@ -5,8 +5,8 @@
 #include "lib/collection/cycle.h"
 #include "lib/collection/finalizer.h"
 #include "threads/futex.h"
+#include "threads/system.h"
 #include <errno.h>
-#include <signal.h>
 #include <tenure/finalizer.h>
 #include <tenure/root.h>
 #include <tenure/safepoint.h>
@@ -144,7 +144,6 @@ static void *finalizer_thread(void *arg)
 {
     tenure_heap *heap = arg;
     tenure__finalizers_state *finalizers = &heap->finalizers;
-    pthread_setname_np(pthread_self(), "tenure-final");
     serving = heap;
     /* relaxed: who looks for threads under the stop lock sees it, if it sees the record at all. */
     atomic_store_explicit(&finalizers->tid, gettid(), memory_order_relaxed);
@@ -167,12 +166,7 @@ static void start_thread(tenure_heap *heap)
 {
     tenure__finalizers_state *finalizers = &heap->finalizers;
     atomic_store_explicit(&finalizers->state, RUNS, memory_order_relaxed); /* before it can have ended */
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old); /* the program's signals are for the program's threads */
-    const int error = pthread_create(&heap->finalizers.thread, 0, finalizer_thread, heap);
-    pthread_sigmask(SIG_SETMASK, &old, 0);
-    if (error == 0) return;
+    if (tenure__own_thread(&finalizers->thread, "tenure-final", finalizer_thread, heap) == 0) return;
     atomic_store_explicit(&finalizers->state, NONE, memory_order_relaxed);
     atomic_store_explicit(&finalizers->ready, true, memory_order_relaxed); /* tried again later */
 }

@@ -2,6 +2,7 @@
  * wants it is blocked meanwhile, and the object that it is about to register waits in a scratch root. */
 #include "lib/collection/cycle.h"
 #include "lib/collection/trace.h"
+#include "threads/system.h"
 #include <errno.h>
 #include <link.h>
 #include <stdlib.h>
@@ -58,7 +59,7 @@ static bool grow(void **items, size_t *capacity, size_t count, size_t item_bytes
 {
     if (count < *capacity) return true;
     const size_t wanted = *capacity != 0 ? 2 * *capacity : 16;
-    void *longer = realloc(*items, wanted * item_bytes);
+    void *longer = tenure__realloc(*items, wanted * item_bytes);
     if (longer == 0) return false;
     *items = longer;
     *capacity = wanted;
@@ -243,7 +244,7 @@ static bool more_handles(tenure_heap *heap)
     tenure__roots *roots = &heap->roots;
     if (!grow((void **)&roots->handles, &roots->handle_capacity, roots->handle_count, sizeof roots->handles[0]))
         return false;
-    tenure_handle *chunk = calloc(HANDLE_CHUNK, sizeof *chunk);
+    tenure_handle *chunk = tenure__calloc(HANDLE_CHUNK, sizeof *chunk);
     if (chunk == 0) return false;
     roots->handles[roots->handle_count++] = chunk;
     for (unsigned i = 0; i < HANDLE_CHUNK; i++) {
@@ -259,7 +260,7 @@ static bool reserve_young(tenure__roots *roots)
 {
     const size_t most = roots->handle_count * HANDLE_CHUNK;
     if (roots->young_capacity >= most) return true;
-    tenure_handle **longer = realloc(roots->young_handles, most * sizeof *longer);
+    tenure_handle **longer = tenure__realloc(roots->young_handles, most * sizeof *longer);
     if (longer == 0) return false;
     roots->young_handles = longer;
     roots->young_capacity = most;
@@ -406,7 +407,7 @@ tenure_stack *tenure_stack_add(tenure_heap *heap, void *low, void *high, void *s
         errno = EINVAL;
         return 0;
     }
-    tenure_stack *stack = calloc(1, sizeof *stack);
+    tenure_stack *stack = tenure__calloc(1, sizeof *stack);
     if (stack == 0) return 0;
     stack->heap = heap;
     stack->low = (uintptr_t)low;

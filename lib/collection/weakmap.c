@@ -5,6 +5,7 @@
 #include "lib/collection/cycle.h"
 #include "lib/collection/ephemeron.h"
 #include "lib/collection/records.h"
+#include "threads/system.h"
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -196,7 +197,7 @@ static tenure__map_entry *put(tenure_thread *self, void *map, void *key, void *v
     const bool by_identity = map_of(map)->body->hash == 0;
     if (weakness != TENURE_WEAK_VALUES || by_identity) tenure__require_object(self, key, call);
     if (weakness != TENURE_WEAK_KEYS) tenure__require_object(self, value, call);
-    tenure__map_node *fresh = malloc(sizeof *fresh);
+    tenure__map_node *fresh = tenure__malloc(sizeof *fresh);
     tenure__map_entry *entry = 0;
     TENURE_FRAME(self, map, key, value);
     if (fresh != 0 && tenure__ephemerons_reserve(allocator)) {
@@ -250,9 +251,10 @@ void *tenure_weakmap_put_if_absent(tenure_thread *self, tenure_weakmap *map, voi
 
 static tenure__map_body *new_body(tenure_weakness weakness, tenure_hash_fn *hash, tenure_equal_fn *equal, void *arg)
 {
-    tenure__map_body *body = calloc(1, sizeof *body);
+    tenure__map_body *body = tenure__calloc(1, sizeof *body);
     if (body == 0) return 0;
-    body->table = cds_lfht_new_flavor(FIRST_BUCKETS, FIRST_BUCKETS, 0, 0, &urcu_qsbr_flavor, 0);
+    if (!tenure__malloc_fails())
+        body->table = cds_lfht_new_flavor(FIRST_BUCKETS, FIRST_BUCKETS, 0, 0, &urcu_qsbr_flavor, 0);
     if (body->table == 0) {
         free(body);
         return 0;

@@ -5,6 +5,7 @@
  * Blocks are taken and given without locks; runs under the large lock while mutators run. */
 #include "lib/check/check.h"
 #include "lib/heap/heap.h"
+#include "threads/system.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -25,8 +26,8 @@ static bool map_side_tables(tenure_heap *heap)
         offsets[i] = total;
         total += round_up(sizes[i], 4096);
     }
-    char *memory = mmap(0, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) return false;
+    char *memory = tenure__map(total);
+    if (memory == 0) return false;
     heap->side_tables = memory;
     heap->side_bytes = total;
     heap->blocks = (tenure__block *)(memory + offsets[0]);
@@ -43,8 +44,8 @@ static bool map_side_tables(tenure_heap *heap)
 
 static bool try_arena(tenure_heap *heap, size_t bytes)
 {
-    void *memory = mmap(0, bytes + ALIGN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) return false;
+    void *memory = tenure__reserve(bytes + ALIGN);
+    if (memory == 0) return false;
     heap->reservation = memory;
     heap->reservation_bytes = bytes + ALIGN;
     heap->base = round_up((uintptr_t)memory, ALIGN);
@@ -52,7 +53,7 @@ static bool try_arena(tenure_heap *heap, size_t bytes)
     heap->block_count = (uint32_t)(bytes >> TENURE__BLOCK_SHIFT);
     heap->large_start = heap->block_count / 2 / TENURE__COMMIT_BLOCKS * TENURE__COMMIT_BLOCKS;
     if (map_side_tables(heap)) return true;
-    munmap(memory, heap->reservation_bytes);
+    tenure__unmap(memory, heap->reservation_bytes);
     heap->reservation = 0;
     return false;
 }
@@ -86,8 +87,8 @@ tenure_status tenure__arena_create(tenure_heap *heap)
 void tenure__arena_destroy(tenure_heap *heap)
 {
     if (heap->reservation == 0) return;
-    munmap(heap->reservation, heap->reservation_bytes);
-    munmap(heap->side_tables, heap->side_bytes);
+    tenure__unmap(heap->reservation, heap->reservation_bytes);
+    tenure__unmap(heap->side_tables, heap->side_bytes);
     pthread_mutex_destroy(&heap->large_lock);
     pthread_mutex_destroy(&heap->upkeep_lock);
     heap->reservation = 0;
@@ -106,7 +107,7 @@ static bool commit(tenure_heap *heap, _Atomic uint32_t *committed, uint32_t want
         if (to < wanted) return false;
         void *start = (void *)tenure__block_start(heap, from);
         const size_t bytes = (size_t)(to - from) << TENURE__BLOCK_SHIFT;
-        if (mprotect(start, bytes, PROT_READ | PROT_WRITE) != 0) return false;
+        if (!tenure__commit(start, bytes)) return false;
         /* release: pairs with the acquires; blocks below are accessible. */
         if (atomic_compare_exchange_strong_explicit(committed, &from, to, memory_order_acq_rel, memory_order_acquire))
             return true;
@@ -176,7 +177,7 @@ static uint32_t take_returned(tenure_heap *heap)
 static void populate(void *start, size_t bytes)
 {
 #ifdef MADV_POPULATE_WRITE
-    if (madvise(start, bytes, MADV_POPULATE_WRITE) == 0) return;
+    if (tenure__advise(start, bytes, MADV_POPULATE_WRITE) == 0) return;
 #endif
     for (size_t at = 0; at < bytes; at += 4096) __atomic_fetch_or((char *)start + at, 0, __ATOMIC_RELAXED);
 }
@@ -297,8 +298,8 @@ static void commit_huge(tenure_heap *heap)
         return;
     void *start = (void *)tenure__block_start(heap, from);
     const size_t bytes = (size_t)TENURE__COMMIT_BLOCKS << TENURE__BLOCK_SHIFT;
-    if (mprotect(start, bytes, PROT_READ | PROT_WRITE) != 0) return;
-    madvise(start, bytes, MADV_HUGEPAGE);
+    if (!tenure__commit(start, bytes)) return;
+    tenure__advise(start, bytes, MADV_HUGEPAGE);
     populate(start, bytes);
     /* If somebody was faster they are in use already, which does no harm. release: as in commit. */
     atomic_compare_exchange_strong_explicit(&heap->committed, &from, to, memory_order_acq_rel, memory_order_relaxed);
@@ -337,15 +338,14 @@ void tenure__arena_populate(tenure_heap *heap, uint32_t blocks)
            locked_step(heap, populate_one)) {}
 }
 
-static void give_back(tenure_heap *heap, uint32_t block, uint32_t blocks)
+/* False: the system keeps it, contents and all (locked memory, say). */
+static bool give_back(tenure_heap *heap, uint32_t block, uint32_t blocks)
 {
-    madvise((void *)tenure__block_start(heap, block), (size_t)blocks << TENURE__BLOCK_SHIFT, MADV_DONTNEED);
-}
-
-static void count_returned(tenure_heap *heap, uint32_t blocks)
-{
+    const size_t bytes = (size_t)blocks << TENURE__BLOCK_SHIFT;
+    if (tenure__advise((void *)tenure__block_start(heap, block), bytes, MADV_DONTNEED) != 0) return false;
     atomic_fetch_sub_explicit(&heap->resident_blocks, blocks, memory_order_relaxed);
-    atomic_fetch_add_explicit(&heap->returned_bytes, (uint64_t)blocks << TENURE__BLOCK_SHIFT, memory_order_relaxed);
+    atomic_fetch_add_explicit(&heap->returned_bytes, bytes, memory_order_relaxed);
+    return true;
 }
 
 /* One free run that still holds memory: claimed under both locks, given back outside them. False: there is none. */
@@ -364,27 +364,29 @@ static bool return_run(tenure_heap *heap)
         heap->blocks[to].returned = 1; /* reserved and returned: a forked child knows whose it was */
         tenure__set_kind(heap, to, TENURE__KIND_RESERVED);
     }
-    count_returned(heap, to - from);
     tenure__own_unlock(&heap->large_lock);
     tenure__unlock_stop(&heap->world);
     if (from == to) return false;
-    give_back(heap, from, to - from);
+    const bool given = give_back(heap, from, to - from);
     tenure__lock_stop(&heap->world);
     tenure__own_lock(&heap->large_lock);
-    for (uint32_t i = from; i < to; i++) tenure__set_kind(heap, i, TENURE__KIND_FREE);
+    for (uint32_t i = from; i < to; i++) {
+        heap->blocks[i].returned = given;
+        tenure__set_kind(heap, i, TENURE__KIND_FREE);
+    }
     tenure__own_unlock(&heap->large_lock);
     tenure__unlock_stop(&heap->world);
-    return true;
+    return given;
 }
 
 static bool return_block(tenure_heap *heap)
 {
     const uint32_t block = take_free(heap);
     if (block == TENURE__NO_BLOCK) return false;
-    give_back(heap, block, 1);
-    count_returned(heap, 1);
-    tenure__blocks_push(heap, &heap->returned_blocks, block);
-    return true;
+    const bool given = give_back(heap, block, 1);
+    tenure__blocks_push(heap, given ? &heap->returned_blocks : &heap->free_blocks, block);
+    if (!given) atomic_fetch_add_explicit(&heap->free_count, 1, memory_order_relaxed);
+    return given;
 }
 
 bool tenure__arena_return(tenure_heap *heap, uint32_t keep_blocks)
@@ -404,7 +406,7 @@ void tenure__arena_forked(tenure_heap *heap)
     for (uint32_t block = heap->large_start; block < end; block++) {
         if (tenure__kind_of(heap, block) != TENURE__KIND_RESERVED) continue;
         if (heap->blocks[block].returned)
-            give_back(heap, block, 1); /* the daemon had not come to it, perhaps */
+            heap->blocks[block].returned = give_back(heap, block, 1); /* the daemon had not come to it, perhaps */
         else
             atomic_fetch_sub_explicit(&heap->used_blocks, 1, memory_order_relaxed);
         tenure__set_kind(heap, block, TENURE__KIND_FREE);

@@ -9,6 +9,7 @@
 #include "lib/inspect/census.h"
 #include "lib/inspect/leak.h"
 #include "threads/report.h"
+#include "threads/system.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,11 +29,8 @@ static void resolve(tenure_options *options)
 static tenure_status create_workers(tenure_heap *heap)
 {
     heap->worker_count = heap->options.workers + 1;
-    if (posix_memalign((void **)&heap->workers, 64, sizeof(tenure__worker) * heap->worker_count) != 0) {
-        heap->workers = 0;
-        return TENURE_ENOMEM;
-    }
-    memset(heap->workers, 0, sizeof(tenure__worker) * heap->worker_count);
+    heap->workers = tenure__malloc_line(sizeof(tenure__worker) * heap->worker_count);
+    if (heap->workers == 0) return TENURE_ENOMEM;
     for (unsigned i = 0; i < heap->worker_count; i++) {
         heap->workers[i].heap = heap;
         heap->workers[i].index = i;
@@ -99,6 +97,39 @@ static tenure_status start_threads(tenure_heap *heap)
     return status;
 }
 
+static tenure_status create(tenure_heap **out, const tenure_options *options)
+{
+    tenure_heap *heap = tenure__malloc_line(sizeof *heap);
+    if (heap == 0) return TENURE_ENOMEM;
+    heap->options = *options;
+    resolve(&heap->options);
+    heap->created_ns = tenure__now_ns();
+    tenure__record_table_init(&heap->cells);
+    tenure__ephemerons_init(heap);
+    tenure__finalizers_init(heap);
+    tenure_status status = create_parts(heap);
+    if (status == TENURE_OK) status = tenure__world_init(&heap->world, heap, sizeof(tenure__allocator));
+    if (status != TENURE_OK) {
+        free_parts(heap);
+        return status;
+    }
+    heap->world.processors = tenure__usable_processors("");
+    heap->world.check_locks = (options->check & TENURE_CHECK_LOCKS) != 0;
+    heap->world.lock_grace_ns = options->lock_grace;
+    heap->world.rcu = options->rcu == TENURE_RCU_ON;
+    heap->world.checked = options->verify != 0 || options->torture != 0 || options->torture_alloc != 0;
+    status = start_threads(heap);
+    if (status != TENURE_OK) {
+        const int error = errno;
+        tenure__world_destroy(&heap->world);
+        free_parts(heap);
+        errno = error;
+        return status;
+    }
+    *out = heap;
+    return TENURE_OK;
+}
+
 tenure_status tenure_heap_create(tenure_heap **out, const tenure_options *options_or_null)
 {
     *out = 0;
@@ -110,36 +141,10 @@ tenure_status tenure_heap_create(tenure_heap **out, const tenure_options *option
         status = tenure__options_check(options_or_null, 0, 0);
     if (status != TENURE_OK) return status;
     if (options_or_null != 0) options = *options_or_null;
-    tenure_heap *heap;
-    if (posix_memalign((void **)&heap, 64, sizeof *heap) != 0) return TENURE_ENOMEM;
-    memset(heap, 0, sizeof *heap);
-    heap->options = options;
-    resolve(&heap->options);
-    heap->created_ns = tenure__now_ns();
-    tenure__record_table_init(&heap->cells);
-    tenure__ephemerons_init(heap);
-    tenure__finalizers_init(heap);
-    status = create_parts(heap);
-    if (status == TENURE_OK) status = tenure__world_init(&heap->world, heap, sizeof(tenure__allocator));
-    if (status != TENURE_OK) {
-        free_parts(heap);
-        return status;
-    }
-    heap->world.processors = tenure__usable_processors("");
-    heap->world.check_locks = (options.check & TENURE_CHECK_LOCKS) != 0;
-    heap->world.lock_grace_ns = options.lock_grace;
-    heap->world.rcu = options.rcu == TENURE_RCU_ON;
-    heap->world.checked = options.verify != 0 || options.torture != 0 || options.torture_alloc != 0;
-    status = start_threads(heap);
-    if (status != TENURE_OK) {
-        const int error = errno;
-        tenure__world_destroy(&heap->world);
-        free_parts(heap);
-        errno = error;
-        return status;
-    }
-    *out = heap;
-    return TENURE_OK;
+    if (options.fault.on) tenure__faults_set(&options.fault);
+    status = create(out, &options);
+    if (status != TENURE_OK && options.fault.on) tenure__faults_set(0);
+    return status;
 }
 
 /* Outside: it waits for threads and for a grace period, and the caller may be attached to another heap. */
@@ -154,6 +159,7 @@ static void destroy(void *arg)
     tenure__watch_stop(&heap->world);
     tenure__world_destroy(&heap->world);
     tenure__roots_destroy(heap);
+    if (heap->options.fault.on) tenure__faults_set(0);
     free_parts(heap);
 }
 

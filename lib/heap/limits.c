@@ -4,6 +4,7 @@
  * /proc/self/mountinfo. In a container the mount may show only a part of the tree, whose top is the mount's root.
  * Limits of all groups up to that top apply, whichever is least. Files that are not there limit nothing. */
 #include "lib/heap/limits.h"
+#include "threads/system.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -152,7 +153,7 @@ static bool mount_line(char *line, void *arg)
 static void groups_each(
     const char *root, const char *controller, void (*fn)(const char *directory, void *arg), void *arg)
 {
-    hierarchy *of = calloc(1, sizeof *of); /* three paths are much for a stack */
+    hierarchy *of = tenure__calloc(1, sizeof *of); /* three paths are much for a stack */
     if (of == NULL) return;
     of->controller = controller;
     lines_each(root, "/proc/self/cgroup", group_line, of);

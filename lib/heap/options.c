@@ -23,7 +23,8 @@ typedef struct span {
 typedef struct choice {
     const char *word;
     uint32_t value;
-    bool numbered; /* "word:N": N goes to the option's second field */
+    size_t number; /* "word:N": offset of the field for N, a uint64_t; 0: a bare word */
+    bool fraction; /* N is from 0 to 1; the field holds millionths */
 } choice;
 
 typedef enum kind { COUNT, SIZE, TIME, CHOICE, LIST } kind;
@@ -32,45 +33,63 @@ typedef struct option {
     const char *key;
     kind kind;
     size_t offset, width;  /* of the field */
-    size_t number_offset;  /* LIST: of the field for a numbered choice, a uint64_t; 0: none */
     const choice *choices; /* CHOICE: one of them; LIST: several, or-ed. Ended by a NULL word */
 } option;
 
 #define FIELD(field) offsetof(tenure_options, field), sizeof(((tenure_options *)0)->field)
 
-static const choice leads[] = { { "mutator", TENURE_LEAD_MUTATOR, false }, { "daemon", TENURE_LEAD_DAEMON, false },
-    { NULL, 0, false } };
-static const choice switches[] = { { "on", 1, false }, { "off", 0, false }, { NULL, 0, false } };
-static const choice logs[] = { { "gc", 1, false }, { "off", 0, false }, { NULL, 0, false } };
-static const choice debugs[] = { { "leak", TENURE_DEBUG_LEAK, false }, { "off", 0, false }, { NULL, 0, false } };
-static const choice verifications[] = { { "before", TENURE_VERIFY_BEFORE, false },
-    { "after", TENURE_VERIFY_AFTER, false }, { "all", TENURE_VERIFY_ALL, false }, { "off", 0, false },
-    { NULL, 0, false } };
-static const choice checkers[] = { { "locks", TENURE_CHECK_LOCKS, false }, { "barriers", TENURE_CHECK_BARRIERS, false },
-    { "roots", TENURE_CHECK_ROOTS, false }, { "off", 0, false }, { NULL, 0, false } };
-static const choice tortures[] = { { "poll", TENURE_TORTURE_POLL, false },
-    { "overflow", TENURE_TORTURE_OVERFLOW, false }, { "evacuate", TENURE_TORTURE_EVACUATE, false },
-    { "nospace", TENURE_TORTURE_NOSPACE, false }, { "alloc", 0, true }, { "off", 0, false }, { NULL, 0, false } };
+#define WORD(word, value)     \
+    {                         \
+        word, value, 0, false \
+    }
+#define NUMBER(word, value, field)                          \
+    {                                                       \
+        word, value, offsetof(tenure_options, field), false \
+    }
+#define FRACTION(word, value, field)                       \
+    {                                                      \
+        word, value, offsetof(tenure_options, field), true \
+    }
+#define END               \
+    {                     \
+        NULL, 0, 0, false \
+    }
+
+static const choice leads[] = { WORD("mutator", TENURE_LEAD_MUTATOR), WORD("daemon", TENURE_LEAD_DAEMON), END };
+static const choice switches[] = { WORD("on", 1), WORD("off", 0), END };
+static const choice logs[] = { WORD("gc", 1), WORD("off", 0), END };
+static const choice debugs[] = { WORD("leak", TENURE_DEBUG_LEAK), WORD("off", 0), END };
+static const choice verifications[] = { WORD("before", TENURE_VERIFY_BEFORE), WORD("after", TENURE_VERIFY_AFTER),
+    WORD("all", TENURE_VERIFY_ALL), WORD("off", 0), END };
+static const choice checkers[] = { WORD("locks", TENURE_CHECK_LOCKS), WORD("barriers", TENURE_CHECK_BARRIERS),
+    WORD("roots", TENURE_CHECK_ROOTS), WORD("off", 0), END };
+static const choice tortures[] = { WORD("poll", TENURE_TORTURE_POLL), WORD("overflow", TENURE_TORTURE_OVERFLOW),
+    WORD("evacuate", TENURE_TORTURE_EVACUATE), WORD("nospace", TENURE_TORTURE_NOSPACE),
+    NUMBER("alloc", 0, torture_alloc), WORD("off", 0), END };
+static const choice faults[] = { FRACTION("mmap", 1, fault.map), FRACTION("madvise", 1, fault.advise),
+    FRACTION("mprotect", 1, fault.protect), FRACTION("thread", 1, fault.thread), FRACTION("malloc", 1, fault.memory),
+    NUMBER("nth", 1, fault.nth), NUMBER("seed", 0, fault.seed), WORD("off", 0), END };
 
 static const option options_table[] = {
-    { "max_heap", SIZE, FIELD(max_heap), 0, NULL },
-    { "gen0", SIZE, FIELD(gen0), 0, NULL },
-    { "gen1_after", COUNT, FIELD(gen1_after), 0, NULL },
-    { "gen2_growth", COUNT, FIELD(gen2_growth), 0, NULL },
-    { "pause_target", TIME, FIELD(pause_target), 0, NULL },
-    { "workers", COUNT, FIELD(workers), 0, NULL },
-    { "lead", CHOICE, FIELD(lead), 0, leads },
-    { "return_delay", TIME, FIELD(return_delay), 0, NULL },
-    { "destroy_wait", TIME, FIELD(destroy_wait), 0, NULL },
-    { "huge_pages", CHOICE, FIELD(huge_pages), 0, switches },
-    { "lock_grace", TIME, FIELD(lock_grace), 0, NULL },
-    { "stop_deadline", TIME, FIELD(stop_deadline), 0, NULL },
-    { "stop_deadline_stack", CHOICE, FIELD(stop_deadline_stack), 0, switches },
-    { "log", LIST, FIELD(log_gc), 0, logs },
-    { "debug", LIST, FIELD(debug), 0, debugs },
-    { "verify", LIST, FIELD(verify), 0, verifications },
-    { "check", LIST, FIELD(check), 0, checkers },
-    { "torture", LIST, FIELD(torture), offsetof(tenure_options, torture_alloc), tortures },
+    { "max_heap", SIZE, FIELD(max_heap), NULL },
+    { "gen0", SIZE, FIELD(gen0), NULL },
+    { "gen1_after", COUNT, FIELD(gen1_after), NULL },
+    { "gen2_growth", COUNT, FIELD(gen2_growth), NULL },
+    { "pause_target", TIME, FIELD(pause_target), NULL },
+    { "workers", COUNT, FIELD(workers), NULL },
+    { "lead", CHOICE, FIELD(lead), leads },
+    { "return_delay", TIME, FIELD(return_delay), NULL },
+    { "destroy_wait", TIME, FIELD(destroy_wait), NULL },
+    { "huge_pages", CHOICE, FIELD(huge_pages), switches },
+    { "lock_grace", TIME, FIELD(lock_grace), NULL },
+    { "stop_deadline", TIME, FIELD(stop_deadline), NULL },
+    { "stop_deadline_stack", CHOICE, FIELD(stop_deadline_stack), switches },
+    { "log", LIST, FIELD(log_gc), logs },
+    { "debug", LIST, FIELD(debug), debugs },
+    { "verify", LIST, FIELD(verify), verifications },
+    { "check", LIST, FIELD(check), checkers },
+    { "torture", LIST, FIELD(torture), tortures },
+    { "fault", LIST, FIELD(fault.on), faults },
 };
 enum { OPTION_COUNT = sizeof options_table / sizeof options_table[0] };
 
@@ -115,8 +134,8 @@ static tenure_status bad_value(char *err, size_t err_size, span word, const opti
         snprintf(wants, sizeof wants, "%s", kinds[of->kind].wants);
     } else {
         for (const choice *one = of->choices; one->word != NULL && length < sizeof wants; one++)
-            length +=
-                (size_t)snprintf(wants + length, sizeof wants - length, " %s%s", one->word, one->numbered ? ":N" : "");
+            length += (size_t)snprintf(
+                wants + length, sizeof wants - length, " %s%s", one->word, one->number != 0 ? ":N" : "");
     }
     return invalid(err, err_size, "bad option '%.*s': %s wants %s", (int)word.length, word.text, of->key, wants);
 }
@@ -149,6 +168,24 @@ static bool number_parse(span word, const scale *scales, uint64_t max, uint64_t 
     return false;
 }
 
+/* "0.01", "1": from 0 to 1, six digits behind the point. */
+static bool millionths_parse(span word, uint64_t *out)
+{
+    const uint64_t one = 1000000;
+    uint64_t value = 0, unit = one;
+    for (size_t i = 0; i < word.length; i++) {
+        if (unit == one && i == 1 && word.text[1] == '.' && word.length > 2) {
+            unit /= 10;
+            continue;
+        }
+        if (word.text[i] < '0' || word.text[i] > '9' || unit == 0 || (unit == one && i != 0)) return false;
+        value += (uint64_t)(word.text[i] - '0') * unit;
+        if (unit != one) unit /= 10;
+    }
+    *out = value;
+    return word.length != 0 && value <= one;
+}
+
 static void field_store(tenure_options *options, const option *of, uint64_t value)
 {
     void *field = (char *)options + of->offset;
@@ -167,20 +204,28 @@ static void field_store(tenure_options *options, const option *of, uint64_t valu
     }
 }
 
-static uint64_t *number_field(tenure_options *options, const option *of)
+static void number_store(tenure_options *options, const choice *one, uint64_t number)
 {
-    return (uint64_t *)(void *)((char *)options + of->number_offset);
+    memcpy((char *)options + one->number, &number, sizeof number);
+}
+
+static void numbers_clear(tenure_options *options, const option *of)
+{
+    for (const choice *one = of->choices; one != NULL && one->word != NULL; one++)
+        if (one->number != 0) number_store(options, one, 0);
 }
 
 /* The choice that word names; its number, if it has one, to *number. */
 static const choice *choice_find(const option *of, span word, uint64_t *number)
 {
     for (const choice *one = of->choices; one != NULL && one->word != NULL; one++) {
-        if (!one->numbered && equals(word, one->word)) return one;
+        if (one->number == 0 && equals(word, one->word)) return one;
         const size_t length = strlen(one->word);
-        if (!one->numbered || word.length <= length || word.text[length] != ':') continue;
+        if (one->number == 0 || word.length <= length || word.text[length] != ':') continue;
         const span digits = { word.text + length + 1, word.length - length - 1 };
-        if (memcmp(word.text, one->word, length) == 0 && number_parse(digits, counts, UINT64_MAX, number)) return one;
+        if (memcmp(word.text, one->word, length) != 0) continue;
+        if (one->fraction ? millionths_parse(digits, number) : number_parse(digits, counts, UINT64_MAX, number))
+            return one;
     }
     return NULL;
 }
@@ -198,7 +243,7 @@ static bool list_add(tenure_options *options, list *to, span word)
     if (one == NULL) return false;
     to->bits |= one->value;
     field_store(options, to->of, to->bits);
-    if (one->numbered) *number_field(options, to->of) = number;
+    if (one->number != 0) number_store(options, one, number);
     return true;
 }
 
@@ -208,7 +253,7 @@ static bool value_parse(tenure_options *options, const option *of, span value, l
     if (of->kind == LIST) {
         /* A list replaces what was set before. */
         *open = (list) { of, 0 };
-        if (of->number_offset != 0) *number_field(options, of) = 0;
+        numbers_clear(options, of);
         for (;;) {
             const char *plus = memchr(value.text, '+', value.length);
             const size_t length = plus == NULL ? value.length : (size_t)(plus - value.text);
@@ -286,7 +331,7 @@ static tenure_status environment_parse(tenure_options *options, char *err, size_
     for (unsigned i = 0; i < OPTION_COUNT; i++) {
         const option *of = &options_table[i];
         memcpy((char *)options + of->offset, (const char *)&defaults + of->offset, of->width);
-        if (of->number_offset != 0) *number_field(options, of) = 0;
+        numbers_clear(options, of);
     }
     const char *text = options->environment == NULL ? NULL : getenv(options->environment);
     return text == NULL ? TENURE_OK : words_parse(options, text, err, err_size);
@@ -314,6 +359,7 @@ tenure_status tenure__options_check(const tenure_options *options, char *err, si
     enum {
         TORTURE_ALL = TENURE_TORTURE_POLL | TENURE_TORTURE_OVERFLOW | TENURE_TORTURE_EVACUATE | TENURE_TORTURE_NOSPACE
     };
+    enum { MILLION = 1000000 };
     /* User addresses have 47 bits on the smallest of the supported machines; the low four are tags and offsets. */
     const uint64_t address_bits = (1ull << 47) - 16;
     const uint64_t least_heap = 1ull << 20, least_gen0 = 32ull << 10;
@@ -340,6 +386,9 @@ tenure_status tenure__options_check(const tenure_options *options, char *err, si
         { (options->torture & ~(uint32_t)TORTURE_ALL) != 0, "torture: unknown bits" },
         { (options->ambiguous_mask & address_bits) != 0, "ambiguous_mask: clears bits of addresses" },
         { options->max_heap != 0 && options->max_heap < least_heap, "max_heap: at least 1m" },
+        { options->fault.map > MILLION || options->fault.advise > MILLION || options->fault.protect > MILLION ||
+                options->fault.thread > MILLION || options->fault.memory > MILLION,
+            "fault: more than 1" },
         { options->lock_grace > 1000 * 1000, "lock_grace: at most 1ms" },
         { options->gen0 != 0 && options->gen0 < least_gen0, "gen0: at least 32k" },
         { options->max_heap != 0 && options->gen0 > options->max_heap, "gen0: more than max_heap" },

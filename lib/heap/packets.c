@@ -1,6 +1,6 @@
 /* Packets come from one lazily populated mapping, so that taking one in a stop needs no memory from elsewhere. */
 #include "lib/heap/heap.h"
-#include <sys/mman.h>
+#include "threads/system.h"
 
 void tenure__index_push(tenure__index_stack *stack, uint32_t *next, uint32_t index)
 {
@@ -18,17 +18,11 @@ tenure_status tenure__packets_create(tenure__packets *packets, uint32_t capacity
 {
     packets->capacity = capacity;
     packets->pool_bytes = ((size_t)capacity + 1) * sizeof(tenure__packet);
-    void *memory =
-        mmap(0, packets->pool_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) return TENURE_ENOMEM;
-    packets->pool = memory;
-    return TENURE_OK;
+    packets->pool = tenure__map(packets->pool_bytes);
+    return packets->pool != 0 ? TENURE_OK : TENURE_ENOMEM;
 }
 
-void tenure__packets_destroy(tenure__packets *packets)
-{
-    if (packets->pool != 0) munmap(packets->pool, packets->pool_bytes);
-}
+void tenure__packets_destroy(tenure__packets *packets) { tenure__unmap(packets->pool, packets->pool_bytes); }
 
 uint32_t tenure__packet_pop(tenure__packets *packets, tenure__index_stack *stack)
 {

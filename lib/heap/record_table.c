@@ -2,6 +2,7 @@
  * are no tombstones, and a stop may remove without ever having to rebuild. */
 #include "lib/heap/record.h"
 #include "threads/mutator.h"
+#include "threads/system.h"
 #include <stdlib.h>
 
 enum { FIRST_CAPACITY = 64 };
@@ -62,7 +63,7 @@ static bool grow(tenure__record_shard *shard)
 {
     const uint32_t old_capacity = shard->capacity;
     const uint32_t capacity = old_capacity != 0 ? 2 * old_capacity : FIRST_CAPACITY;
-    entry *old = shard->entries, *longer = calloc(capacity, sizeof *longer);
+    entry *old = shard->entries, *longer = tenure__calloc(capacity, sizeof *longer);
     if (longer == 0) return false;
     shard->entries = longer;
     shard->capacity = capacity;

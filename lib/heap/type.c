@@ -2,6 +2,7 @@
 #include "lib/heap/type.h"
 #include "lib/heap/record.h"
 #include "threads/mutator.h"
+#include "threads/system.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,7 +103,7 @@ static bool register_locked(const tenure_type *type)
     const uint32_t index = atomic_load_explicit(&count, memory_order_relaxed);
     if (index == COUNT_MAX) return false;
     if (index == capacity) {
-        tenure__plan *longer = malloc(2 * sizeof *longer * capacity);
+        tenure__plan *longer = tenure__malloc(2 * sizeof *longer * capacity);
         if (longer == 0) return false;
         memcpy(longer, tenure__plans, sizeof *longer * capacity);
         capacity *= 2;
@@ -198,7 +199,7 @@ const tenure_type *tenure_type_create(const tenure_type_spec *spec)
     const bool listed = spec->trace == 0 && !spec->ambiguous;
     const size_t items = listed ? spec->reference_count + spec->flex_reference_count : 0;
     const size_t name_bytes = strlen(spec->name) + 1;
-    struct made_type *made = malloc(sizeof *made + items * sizeof made->items[0] + name_bytes);
+    struct made_type *made = tenure__malloc(sizeof *made + items * sizeof made->items[0] + name_bytes);
     if (made == 0) return 0;
     char *name = (char *)&made->items[items];
     memcpy(name, spec->name, name_bytes);
@@ -233,7 +234,7 @@ static struct made_type *array_types; /* types_lock */
 
 static struct made_type *make_array_type(const tenure_type *element)
 {
-    struct made_type *array = malloc(sizeof *array + element->item_count * sizeof array->items[0]);
+    struct made_type *array = tenure__malloc(sizeof *array + element->item_count * sizeof array->items[0]);
     if (array == 0) return 0;
     array->element = element;
     if (element->item_count != 0 && element->size % 8 != 0)

@@ -4,21 +4,7 @@
 #include "lib/collection/records.h"
 #include "lib/collection/weakmap.h"
 #include "threads/host.h"
-#include <sys/mman.h>
 #include <tenure/safepoint.h>
-
-/* --- memory --- */
-
-void *tenure__map(size_t bytes)
-{
-    void *memory = mmap(0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return memory != MAP_FAILED ? memory : 0;
-}
-
-void tenure__unmap(void *memory, size_t bytes)
-{
-    if (memory != 0) munmap(memory, bytes);
-}
 
 /* --- the stop --- */
 

@@ -7,6 +7,7 @@
 #define TENURE_LIB_INSPECT_INSPECT_H
 
 #include "lib/heap/heap.h"
+#include "threads/system.h"
 #include <tenure/inspect.h>
 
 /* Stops the world, makes every block walkable and runs look(heap, arg) on a pool thread; before that, prepare(heap,
@@ -48,10 +49,5 @@ static inline uint64_t tenure__occupied_bytes(const tenure_heap *heap, uintptr_t
 /* What was found is a root until it is forgotten: it moves with its objects. In prepare; after the stop. */
 void tenure__found_add(tenure_heap *heap, tenure__found *found);
 void tenure__found_forget(tenure_heap *heap, tenure__found *found);
-
-/* Zeroed memory outside the heap of which only what is touched is used; NULL: there is none. Allowed in a stop: a
- * system call, as those that commit blocks. */
-void *tenure__map(size_t bytes);
-void tenure__unmap(void *memory, size_t bytes);
 
 #endif

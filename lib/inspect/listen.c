@@ -5,8 +5,8 @@
 #include "lib/heap/heap.h"
 #include "lib/inspect/leak.h"
 #include "threads/futex.h"
+#include "threads/system.h"
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 
 enum { RING = 1024 };
@@ -133,13 +133,7 @@ static void *listeners_thread(void *arg)
 
 static int start_thread(tenure__events *events)
 {
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old); /* the program's signals are for the program's threads */
-    const int error = pthread_create(&events->thread, 0, listeners_thread, events);
-    pthread_sigmask(SIG_SETMASK, &old, 0);
-    if (error == 0) pthread_setname_np(events->thread, "tenure-events");
-    return error;
+    return tenure__own_thread(&events->thread, "tenure-events", listeners_thread, events);
 }
 
 /* --- listening --- */
@@ -172,7 +166,7 @@ static void add_listener(void *arg)
 
 tenure_status tenure_listen(tenure_heap *heap, tenure_event_fn *fn, void *arg)
 {
-    struct listening listening = { .events = &heap->events, .listener = malloc(sizeof *listening.listener) };
+    struct listening listening = { .events = &heap->events, .listener = tenure__malloc(sizeof *listening.listener) };
     if (listening.listener == 0) return TENURE_ENOMEM;
     *listening.listener = (struct tenure__listener) { .fn = fn, .arg = arg };
     tenure__outside(add_listener, &listening);
@@ -221,7 +215,7 @@ void tenure_unlisten(tenure_heap *heap, tenure_event_fn *fn, void *arg)
 
 tenure_status tenure__events_create(tenure__events *events)
 {
-    events->ring = calloc(RING, sizeof *events->ring);
+    events->ring = tenure__calloc(RING, sizeof *events->ring);
     if (events->ring == 0) return TENURE_ENOMEM;
     TENURE__MUST(pthread_mutex_init(&events->lock, 0));
     TENURE__MUST(pthread_cond_init(&events->returned, 0));
