@@ -105,6 +105,29 @@ Test(options, lists)
     cr_expect(not(parsed("log=gc,log=off").log_gc));
 }
 
+Test(options, faults)
+{
+    const tenure_options options =
+        parsed("fault=mmap:0.01,madvise:1,mprotect:0.000001,thread:0,malloc:0.25,nth:3,seed:9");
+    cr_expect(options.fault.on);
+    cr_expect(eq(u64, options.fault.map, 10000));
+    cr_expect(eq(u64, options.fault.advise, 1000000));
+    cr_expect(eq(u64, options.fault.protect, 1));
+    cr_expect(eq(u64, options.fault.thread, 0));
+    cr_expect(eq(u64, options.fault.memory, 250000));
+    cr_expect(eq(u64, options.fault.nth, 3));
+    cr_expect(eq(u64, options.fault.seed, 9));
+    cr_expect(not(parsed("fault=seed:9").fault.on));
+    cr_expect(not(parsed("fault=mmap:1,fault=off").fault.on));
+    cr_expect(eq(u64, parsed("fault=mmap:1,fault=nth:2").fault.map, 0));
+    const char *const wrong[] = { "fault=mmap", "fault=mmap:", "fault=mmap:2", "fault=mmap:1.5", "fault=mmap:0.0000001",
+        "fault=mmap:0.", "fault=mmap:.5", "fault=mmap:10", "fault=mmap:0.1.1", "fault=nth:0.5", "fault=mmap:-1" };
+    for (unsigned i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        tenure_options same = options;
+        cr_expect(eq(int, tenure_options_parse(&same, wrong[i], NULL, 0), TENURE_EINVAL), "%s", wrong[i]);
+    }
+}
+
 Test(options, blanks_and_nothing)
 {
     parsed("");
