@@ -159,7 +159,7 @@ static uint64_t check_stack(
         else if (!note(heap, block, 0))
             tenure__fault(check, "block %u is in two lists", block);
         else
-            at = heap->blocks[block].next;
+            at = __atomic_load_n(&heap->blocks[block].next, __ATOMIC_RELAXED); /* the daemon may push it just now */
     }
     return count;
 }
