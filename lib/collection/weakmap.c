@@ -7,7 +7,6 @@
 #include "lib/collection/records.h"
 #include "threads/system.h"
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tenure/root.h>
@@ -293,17 +292,17 @@ tenure_weakmap *tenure_weakmap_new(
 
 /* --- each --- */
 
+/* A walk may stand on a node across safepoints: what the daemon unlinks meanwhile it does not free. */
 static void walk_begin(tenure_thread *self, tenure__map_walk *walk)
 {
     tenure__map_body *body = walk->body;
-    int32_t walks = atomic_load_explicit(&body->iterators, memory_order_relaxed);
-    /* acquire: pairs with the release of whoever unlinked; no node that went is found. */
-    while (walks < 0 || !atomic_compare_exchange_weak_explicit(
-                            &body->iterators, &walks, walks + 1, memory_order_acquire, memory_order_relaxed)) {
-        if (walks >= 0) continue;
-        tenure_poll(self);
-        sched_yield();
-        walks = atomic_load_explicit(&body->iterators, memory_order_relaxed);
+    for (;;) {
+        walk->turn = atomic_load_explicit(&body->turn, memory_order_relaxed);
+        /* seq_cst, both: pair with the daemon's change of the turn and its look at the walks of the last one. Either it
+         * sees this walk, or this sees that the turn is over. */
+        atomic_fetch_add_explicit(&body->walks[walk->turn], 1, memory_order_seq_cst);
+        if (atomic_load_explicit(&body->turn, memory_order_seq_cst) == walk->turn) break;
+        atomic_fetch_sub_explicit(&body->walks[walk->turn], 1, memory_order_relaxed);
     }
     walk->outer = tenure__allocator_of(self)->walks;
     tenure__allocator_of(self)->walks = walk;
@@ -312,8 +311,8 @@ static void walk_begin(tenure_thread *self, tenure__map_walk *walk)
 static void walk_end(tenure_thread *self, const tenure__map_walk *walk)
 {
     tenure__allocator_of(self)->walks = walk->outer;
-    /* release: pairs with the acquire of whoever unlinks next. */
-    atomic_fetch_sub_explicit(&walk->body->iterators, 1, memory_order_release);
+    /* release: pairs with the daemon's look; it frees what this walk has read. */
+    atomic_fetch_sub_explicit(&walk->body->walks[walk->turn], 1, memory_order_release);
 }
 
 /* Up to BATCH entries from where iter is; how many. */
@@ -342,7 +341,7 @@ void tenure_weakmap_each(tenure_thread *self, tenure_weakmap *map, tenure_weakma
     TENURE_FRAME(self, map, keys, values);
     tenure__map_body *body = map_of(map)->body;
     struct cds_lfht_iter iter;
-    tenure__map_walk walk = { body, 0 };
+    tenure__map_walk walk = { .body = body };
     walk_begin(self, &walk);
     bool more = true;
     for (unsigned count, batch = 0; more && (count = next_batch(body, &iter, batch == 0, keys, values)) != 0; batch++)

@@ -15,10 +15,15 @@ struct tenure__map_body {
     _Atomic uint64_t count;    /* entries */
     _Atomic uint64_t nodes;    /* in the table */
     _Atomic uint64_t buckets;  /* daemon */
-    _Atomic int32_t iterators; /* walks that are going on: nothing is unlinked meanwhile; -1: the daemon unlinks */
+    _Atomic uint32_t walks[2]; /* that are going on, by the turn in which they began */
+    _Atomic uint32_t turn;     /* 0 or 1; daemon, to write */
     _Atomic bool queued;       /* to be enlarged; daemon */
     tenure__map_body *next;    /* there */
     tenure__map_body *next_dead;
+    /* daemon: nodes out of the table that a walk may stand on; those before the turn changed last, those since */
+    struct tenure__map_node *before, *since;
+    bool waits; /* some are left */
+    tenure__map_body *next_waiting;
 };
 
 typedef struct tenure__map_node {
@@ -27,7 +32,7 @@ typedef struct tenure__map_node {
     _Atomic uintptr_t entry;
     tenure__map_body *body;
     union {
-        struct tenure__map_node *next; /* of those that the daemon unlinks */
+        struct tenure__map_node *next; /* of those that the daemon unlinks, or has unlinked */
         struct rcu_head retired;
     };
 } tenure__map_node;
@@ -47,8 +52,8 @@ void tenure__entries_trace(tenure__worker *worker);
  * stopped. */
 void tenure__maps_settle(tenure_heap *heap);
 
-/* Calls fn for the word of every node that leads to an entry: what the map keeps, with what the entry hangs on. In a stop,
- * for lib/inspect/; fn does not begin a read-side section. */
+/* Calls fn for the word of every node that leads to an entry: what the map keeps, with what the entry hangs on. In a
+ * stop, for lib/inspect/; fn does not begin a read-side section. */
 void tenure__map_each_entry(uintptr_t map, tenure__reference_fn *fn, void *arg);
 
 /* A node was added to the map. Running mutators. */

@@ -144,21 +144,18 @@ static void free_node(struct rcu_head *head)
     free(node);
 }
 
-/* False: somebody walks the map. */
-static bool unlink_node(tenure__map_node *node)
+/* To be freed when no walk can stand on it any more. */
+static void unlink_node(tenure_heap *heap, tenure__map_node *node)
 {
     tenure__map_body *body = node->body;
-    int32_t nobody = 0;
-    /* acquire, release below: pair with those of a walk's begin and end; no node that a walk holds is unlinked. */
-    if (!atomic_compare_exchange_strong_explicit(
-            &body->iterators, &nobody, -1, memory_order_acquire, memory_order_relaxed))
-        return false;
     cds_lfht_del(body->table, &node->link);
-    atomic_store_explicit(&body->iterators, 0, memory_order_release);
-    tenure__tsan_release(node);
-    tenure__rcu_call(&node->retired, free_node);
     atomic_fetch_sub_explicit(&body->nodes, 1, memory_order_relaxed);
-    return true;
+    node->next = body->since;
+    body->since = node;
+    if (body->waits) return;
+    body->waits = true;
+    body->next_waiting = heap->waiting_maps;
+    heap->waiting_maps = body;
 }
 
 static void unlink_nodes(tenure_heap *heap)
@@ -166,12 +163,51 @@ static void unlink_nodes(tenure_heap *heap)
     tenure__map_node *node = atomic_exchange_explicit(&heap->dead_nodes, 0, memory_order_acquire);
     for (unsigned done = 1; node != 0; done++) {
         tenure__map_node *next = node->next;
-        if (!unlink_node(node)) {
-            atomic_fetch_add_explicit(&node->body->count, 1, memory_order_relaxed); /* retiring counts it again */
-            tenure__map_node_retire(heap, node);
-        }
+        unlink_node(heap, node);
         node = next;
         if (done % UNLINK_STEP == 0) urcu_qsbr_quiescent_state();
+    }
+}
+
+static void free_nodes(tenure__map_node *node)
+{
+    for (tenure__map_node *next; node != 0; node = next) {
+        next = node->next;
+        tenure__tsan_release(node);
+        tenure__rcu_call(&node->retired, free_node);
+    }
+}
+
+/* Walks by turns, as sleepable RCU counts its readers (McKenney): who began in the turn after a node was unlinked does
+ * not find it; when nobody of the turn before is left, it is free but for the grace period of look-ups. Walks that
+ * follow each other without end hold up nothing. False: somebody is left. */
+static bool free_unlinked(tenure__map_body *body)
+{
+    for (;;) {
+        const uint32_t turn = atomic_load_explicit(&body->turn, memory_order_relaxed);
+        if (body->before != 0) {
+            /* seq_cst: see walk_begin; and walk_end. */
+            if (atomic_load_explicit(&body->walks[1 - turn], memory_order_seq_cst) != 0) return false;
+            free_nodes(body->before);
+            body->before = 0;
+        }
+        if (body->since == 0) return true;
+        body->before = body->since;
+        body->since = 0;
+        atomic_store_explicit(&body->turn, 1 - turn, memory_order_seq_cst);
+    }
+}
+
+static void look_after_walked(tenure_heap *heap)
+{
+    tenure__map_body *body = heap->waiting_maps;
+    heap->waiting_maps = 0;
+    for (tenure__map_body *next; body != 0; body = next) {
+        next = body->next_waiting;
+        body->waits = !free_unlinked(body);
+        if (!body->waits) continue;
+        body->next_waiting = heap->waiting_maps;
+        heap->waiting_maps = body;
     }
 }
 
@@ -189,7 +225,7 @@ static void enlarge(tenure__map_body *body)
 
 static void free_if_empty(tenure_heap *heap, tenure__map_body *body)
 {
-    if (atomic_load_explicit(&body->nodes, memory_order_relaxed) != 0) {
+    if (atomic_load_explicit(&body->nodes, memory_order_relaxed) != 0 || body->waits) {
         give_dead(heap, body);
         return;
     }
@@ -237,11 +273,12 @@ bool tenure__maps_wait_for_upkeep(const tenure_heap *heap)
 
 void tenure__maps_upkeep(tenure_heap *heap)
 {
-    if (!tenure__maps_wait_for_upkeep(heap)) return;
+    if (!tenure__maps_wait_for_upkeep(heap) && heap->waiting_maps == 0) return;
     tenure__fork_hold();
     const bool registered = tenure__rcu_registered();
     if (!registered) tenure__rcu_register();
     unlink_nodes(heap);
+    look_after_walked(heap);
     look_after_maps(heap);
     if (!registered) tenure__rcu_unregister();
     tenure__fork_unhold();
@@ -250,7 +287,8 @@ void tenure__maps_upkeep(tenure_heap *heap)
 static void forget_walks(uintptr_t map)
 {
     for (; map != 0; map = ((tenure__map_record *)map)->record.next)
-        atomic_store_explicit(&((tenure__map_record *)map)->body->iterators, 0, memory_order_relaxed);
+        for (unsigned turn = 0; turn < 2; turn++)
+            atomic_store_explicit(&((tenure__map_record *)map)->body->walks[turn], 0, memory_order_relaxed);
 }
 
 void tenure__maps_forked(tenure_heap *heap)
@@ -261,7 +299,7 @@ void tenure__maps_forked(tenure_heap *heap)
     if (own == 0) return;
     forget_walks(own->records[TENURE__MAPS].head);
     for (const tenure__map_walk *walk = own->walks; walk != 0; walk = walk->outer)
-        atomic_fetch_add_explicit(&walk->body->iterators, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&walk->body->walks[walk->turn], 1, memory_order_relaxed);
 }
 
 /* No thread is left: all maps and entries are as if they had died. */

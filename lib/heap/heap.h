@@ -268,6 +268,7 @@ struct tenure_heap {
     _Atomic(struct tenure__map_node *) dead_nodes; /* of weak maps, for the daemon to unlink */
     _Atomic(tenure__map_body *) grown_maps;        /* for the daemon to enlarge */
     _Atomic(tenure__map_body *) dead_maps;         /* for the daemon to free when they have no node any more */
+    tenure__map_body *waiting_maps;                /* daemon: those with nodes that walks may stand on */
 
     /* trigger and sizing */
     _Atomic uint32_t gen0_used;   /* blocks handed out since the last collection */

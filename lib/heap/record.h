@@ -96,6 +96,7 @@ typedef struct tenure__map_entry {
 /* A walk over a map's entries that a thread is in. */
 typedef struct tenure__map_walk {
     tenure__map_body *body;
+    uint32_t turn; /* in which it began */
     struct tenure__map_walk *outer;
 } tenure__map_walk;
 static inline bool tenure__entry_keeps(const tenure__map_entry *entry) { return entry->record.hash == 0; }

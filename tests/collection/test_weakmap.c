@@ -449,6 +449,36 @@ static bool stop_at_ten(tenure_thread *thread, void *member, void *arg)
     return ++*(unsigned *)arg < 10;
 }
 
+/* What dies or is removed leaves the table while somebody walks; the walk goes on from where it stands. */
+static bool remove_around(tenure_thread *thread, void *key, void *value, void *arg)
+{
+    (void)value;
+    word *own = key;
+    TENURE_FRAME(thread, own);
+    tenure__map_body *body = ((tenure__map_record *)map)->body;
+    unsigned *seen = arg;
+    if (++*seen % 8 != 0) return true;
+    tenure_weakmap_remove(thread, map, own);
+    for (unsigned i = 0; i < 500; i++) {
+        REQUIRE(tenure_weakmap_put(thread, map, own, own) == TENURE_OK);
+        REQUIRE(tenure_weakmap_remove(thread, map, own));
+    }
+    while (atomic_load(&body->nodes) > 64) {
+        tenure_poll(thread);
+        sched_yield();
+    }
+    return true;
+}
+Test(weakmap, walk_while_nodes_go, .timeout = 60)
+{
+    map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+    fill(64);
+    unsigned seen = 0;
+    tenure_weakmap_each(self, map, remove_around, &seen);
+    cr_expect(eq(u32, seen, 64u));
+    cr_expect(eq(sz, tenure_weakmap_count(self, map), 56));
+}
+
 Test(weakmap, walk_that_is_ended)
 {
     static tenure_weakset *set;
