@@ -74,6 +74,7 @@ static void open_window(tenure__allocator *allocator, size_t cell_bytes)
      */
     allocator->window_end = to;
     tenure__set_limit(&allocator->mutator, tenure__host_limit(&allocator->mutator));
+    tenure__unpoison(from, to - from + (to < allocator->chunk_end ? 8 : 0));
     memset((void *)from, 0, to - from);
     /* And the word after it, so that a walk that comes to the window's end stops there. */
     if (to < allocator->chunk_end) *(uint64_t *)to = 0;
@@ -200,6 +201,7 @@ static supply refill(tenure__allocator *allocator, size_t cell_bytes)
     allocator->mutator.record.top = base + 8;
     allocator->window_end = base + 8;
     allocator->chunk_end = base + TENURE__BLOCK_BYTES - 8;
+    tenure__poison(base + 16, TENURE__BLOCK_BYTES - 16);
     return SUPPLIED;
 }
 

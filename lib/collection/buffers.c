@@ -18,6 +18,7 @@ static bool next_hole(tenure_heap *heap, tenure__buffer *buffer, unsigned granul
     const uintptr_t base = tenure__block_start(heap, block);
     buffer->top = base + (uintptr_t)start * 16 - 8;
     buffer->end = base + (uintptr_t)end * 16 - 8;
+    tenure__unpoison(buffer->top, buffer->end - buffer->top);
     return true;
 }
 

@@ -19,7 +19,8 @@ __attribute__((no_sanitize("address", "thread"))) static void pin_range(
     const tenure_heap *heap = worker->heap;
     const uint64_t mask = ~heap->options.ambiguous_mask;
     for (uintptr_t at = (start + 7) & ~(uintptr_t)7; at + 8 <= end; at += 8) {
-        const uintptr_t word = *(volatile uintptr_t *)at & mask;
+        uintptr_t word = *(volatile uintptr_t *)at & mask;
+        tenure__take_word(&word);
         if (tenure__in_arena(heap, word)) tenure__pin_word(worker, word, true);
     }
 }

@@ -18,7 +18,12 @@ static void empty_block(tenure_heap *heap, uint32_t block, bool has_bits)
         clear_bits(tenure__bits_of(heap->live, block));
         clear_bits(tenure__bits_of(heap->ends, block));
     }
-    if (heap->options.torture_alloc != 0) memset((void *)tenure__block_start(heap, block), POISON, TENURE__BLOCK_BYTES);
+    const uintptr_t start = tenure__block_start(heap, block);
+    if (heap->options.torture_alloc != 0) {
+        tenure__unpoison(start, TENURE__BLOCK_BYTES);
+        memset((void *)start, POISON, TENURE__BLOCK_BYTES);
+    }
+    tenure__poison(start, TENURE__BLOCK_BYTES);
     tenure__block *info = &heap->blocks[block];
     atomic_store_explicit(&info->flags, 0, memory_order_relaxed);
     atomic_store_explicit(&info->pinned_granules, 0, memory_order_relaxed);
@@ -82,9 +87,12 @@ static void fill_holes(tenure_heap *heap, uint32_t block)
     const uintptr_t base = tenure__block_start(heap, block);
     unsigned start = 1, end;
     while (tenure__next_hole(occupied, &start, &end, 1)) {
-        if (heap->options.torture_alloc != 0)
-            memset((void *)(base + (uintptr_t)start * 16 - 8), POISON, (size_t)(end - start) * 16);
-        tenure__header_store(base + (uintptr_t)start * 16, tenure__filler_header(end - start));
+        const uintptr_t filler = base + (uintptr_t)start * 16;
+        const size_t bytes = (size_t)(end - start) * 16;
+        tenure__unpoison(filler - 8, bytes);
+        if (heap->options.torture_alloc != 0) memset((void *)(filler - 8), POISON, bytes);
+        tenure__header_store(filler, tenure__filler_header(end - start));
+        tenure__poison(filler, bytes - 8);
         start = end;
     }
 }
@@ -254,8 +262,14 @@ static void poison_holes(tenure_heap *heap, uint32_t block, uint64_t occupied[TE
 {
     const uintptr_t base = tenure__block_start(heap, block);
     unsigned start = 1, end;
-    for (; tenure__next_hole(occupied, &start, &end, 1); start = end)
-        memset((void *)(base + (uintptr_t)start * 16 - 8), POISON, (size_t)(end - start) * 16);
+    const bool open = (tenure__flags_of(&heap->blocks[block]) & TENURE__BLOCK_OPEN) != 0;
+    for (; tenure__next_hole(occupied, &start, &end, 1); start = end) {
+        const uintptr_t hole = base + (uintptr_t)start * 16 - 8;
+        const size_t bytes = (size_t)(end - start) * 16;
+        tenure__unpoison(hole, bytes);
+        if (heap->options.torture_alloc != 0) memset((void *)hole, POISON, bytes);
+        if (!open) tenure__poison(hole, bytes);
+    }
 }
 
 /* By bitmap arithmetic; objects are not touched. live is the new mark, mark the old live. */
@@ -283,7 +297,7 @@ static void sweep_block(tenure_heap *heap, uint32_t block)
     }
     heap->blocks[block].live_granules = alive;
     if (heap->arm_all) arm_all(heap, block);
-    if (heap->options.torture_alloc != 0) poison_holes(heap, block, occupied);
+    if (TENURE__POISONS || heap->options.torture_alloc != 0) poison_holes(heap, block, occupied);
     if (TENURE__GRANULES - alive >= REUSE_GRANULES && !open)
         tenure__blocks_push(heap, &heap->holes[2][tenure__kind_sort(kind)], block);
 }

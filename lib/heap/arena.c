@@ -87,6 +87,12 @@ tenure_status tenure__arena_create(tenure_heap *heap)
 void tenure__arena_destroy(tenure_heap *heap)
 {
     if (heap->reservation == 0) return;
+    /* Others may get these addresses. */
+    const uint32_t large_end = atomic_load(&heap->large_frontier);
+    tenure__unpoison(heap->base, (size_t)atomic_load(&heap->frontier) << TENURE__BLOCK_SHIFT);
+    if (large_end > heap->large_start)
+        tenure__unpoison(tenure__block_start(heap, heap->large_start),
+            (size_t)(large_end - heap->large_start) << TENURE__BLOCK_SHIFT);
     tenure__unmap(heap->reservation, heap->reservation_bytes);
     tenure__unmap(heap->side_tables, heap->side_bytes);
     pthread_mutex_destroy(&heap->large_lock);
@@ -162,15 +168,19 @@ static uint32_t take_fresh(tenure_heap *heap)
 static uint32_t take_free(tenure_heap *heap)
 {
     const uint32_t block = tenure__blocks_pop(heap, &heap->free_blocks);
-    if (block != TENURE__NO_BLOCK) atomic_fetch_sub_explicit(&heap->free_count, 1, memory_order_relaxed);
+    if (block == TENURE__NO_BLOCK) return block;
+    tenure__unpoison(tenure__block_start(heap, block), TENURE__BLOCK_BYTES);
+    atomic_fetch_sub_explicit(&heap->free_count, 1, memory_order_relaxed);
     return block;
 }
 
 static uint32_t take_returned(tenure_heap *heap)
 {
     const uint32_t block = tenure__blocks_pop(heap, &heap->returned_blocks);
-    if (block != TENURE__NO_BLOCK && heap->checks.left != 0) tenure__vacated_open(heap, block, 1);
-    if (block != TENURE__NO_BLOCK) atomic_fetch_add_explicit(&heap->resident_blocks, 1, memory_order_relaxed);
+    if (block == TENURE__NO_BLOCK) return block;
+    if (heap->checks.left != 0) tenure__vacated_open(heap, block, 1);
+    tenure__unpoison(tenure__block_start(heap, block), TENURE__BLOCK_BYTES);
+    atomic_fetch_add_explicit(&heap->resident_blocks, 1, memory_order_relaxed);
     return block;
 }
 
@@ -264,6 +274,7 @@ uint32_t tenure__run_take(tenure_heap *heap, uint32_t blocks, bool *zeroed)
         }
         heap->blocks[head].run_blocks = blocks;
         if (heap->checks.left != 0) tenure__vacated_open(heap, head, blocks);
+        tenure__unpoison(tenure__block_start(heap, head), (size_t)blocks << TENURE__BLOCK_SHIFT);
         atomic_fetch_add_explicit(&heap->resident_blocks, fresh, memory_order_relaxed);
     }
     tenure__own_unlock(&heap->large_lock);
@@ -274,6 +285,7 @@ uint32_t tenure__run_take(tenure_heap *heap, uint32_t blocks, bool *zeroed)
 void tenure__run_give(tenure_heap *heap, uint32_t head)
 {
     const uint32_t blocks = heap->blocks[head].run_blocks;
+    tenure__poison(tenure__block_start(heap, head), (size_t)blocks << TENURE__BLOCK_SHIFT);
     for (uint32_t i = head; i < head + blocks; i++) {
         atomic_store_explicit(&heap->blocks[i].flags, 0, memory_order_relaxed);
         tenure__set_kind(heap, i, TENURE__KIND_FREE);

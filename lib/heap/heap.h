@@ -8,6 +8,7 @@
 
 #include "lib/collection/event.h"
 #include "lib/heap/block.h"
+#include "lib/heap/poison.h"
 #include "lib/heap/record.h"
 #include "lib/heap/type.h"
 #include "lib/inspect/listen.h"

@@ -1,0 +1,76 @@
+/* AddressSanitizer is told what is free: a use of a dead object is its to report. */
+#include "tests/check/told.h"
+
+typedef struct node {
+    struct node *next;
+    uint64_t value;
+} node;
+TENURE_TYPE(node_type, node, next);
+
+static tenure_thread *self;
+static node *root;
+static uint64_t volatile seen;
+
+static void begin(void)
+{
+    tenure_heap *heap = precise_heap_with("max_heap=64m");
+    self = tenure_attach(heap);
+    tenure_root_add(heap, &root);
+}
+
+static void reads_what_died(void)
+{
+    begin();
+    node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
+    tenure_collect(self, TENURE_GEN0);
+    seen = lost->value;
+}
+static void reads_a_hole_of_gen2(void)
+{
+    begin();
+    node *volatile lost = NULL;
+    for (unsigned i = 0; i < 100; i++) {
+        root = TENURE_NEW(self, node_type, .next = root, .value = i);
+        if (i == 50) lost = root;
+    }
+    for (unsigned i = 0; i < 2; i++) tenure_collect(self, TENURE_GEN2);
+    lost = root;
+    for (unsigned i = 0; i < 40; i++) lost = lost->next;
+    node *after = lost->next, *before = root;
+    while (before->next != lost) before = before->next;
+    TENURE_SET(self, before, next, after);
+    tenure_collect(self, TENURE_GEN2);
+    seen = lost->value;
+}
+static void reads_a_large_one(void)
+{
+    begin();
+    node **volatile lost = TENURE_NEW_REFS(self, node, 10000);
+    tenure_collect(self, TENURE_GEN0);
+    seen = (uintptr_t)lost[9999];
+}
+static void writes_beyond_its_end(void)
+{
+    begin();
+    char *volatile bytes = tenure_new_bytes(self, 100);
+    bytes[8000] = 1; /* in a window that was not opened yet */
+}
+
+#if defined(TENURE__POISON_ASAN)
+enum { NO_ASAN = false };
+#else
+enum { NO_ASAN = true };
+#endif
+TestSuite(poison, .disabled = NO_ASAN);
+
+static void expect_report(void (*wrong)(void), const char *where)
+{
+    const char *text = told(wrong);
+    expect_said(text, "use-after-poison");
+    expect_said(text, where);
+}
+
+Test(poison, dead) { expect_report(reads_what_died, "in reads_what_died"); }
+Test(poison, hole) { expect_report(reads_a_hole_of_gen2, "in reads_a_hole_of_gen2"); }
+Test(poison, large) { expect_report(reads_a_large_one, "in reads_a_large_one"); }
+Test(poison, unused) { expect_report(writes_beyond_its_end, "in writes_beyond_its_end"); }

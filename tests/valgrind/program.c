@@ -1,0 +1,35 @@
+/* Under valgrind's memcheck: "right" has no error, "wrong" uses a dead object. */
+#include <string.h>
+#include <tenure.h>
+
+struct node {
+    struct node *next;
+    long value;
+};
+TENURE_TYPE(node_type, struct node, next);
+
+static struct node *list;
+
+int main(int argc, char **argv)
+{
+    tenure_options options;
+    tenure_heap *heap;
+    if (argc != 2 || tenure_options_init(&options, NULL, 0) != TENURE_OK) return 2;
+    const int wrong = strcmp(argv[1], "wrong") == 0;
+    options.max_heap = 64 << 20;
+    if (wrong) options.roots = TENURE_ROOTS_PRECISE;
+    if (tenure_heap_create(&heap, &options) != TENURE_OK) return 2;
+    tenure_thread *self = tenure_attach(heap);
+    if (tenure_root_add(heap, &list) != TENURE_OK) return 2;
+    for (long i = 0; i < 20000; i++) {
+        struct node *node = TENURE_NEW(self, node_type, .value = i, .next = i % 100 == 0 ? NULL : list);
+        list = node;
+        if (i % 2000 == 0) tenure_collect(self, (tenure_generation)(i / 2000 % 3));
+    }
+    struct node *volatile lost = TENURE_NEW(self, node_type, .value = 0);
+    tenure_collect(self, TENURE_GEN2);
+    const long value = wrong ? lost->value : 0;
+    tenure_keep_alive(lost);
+    tenure_detach(self);
+    return tenure_heap_destroy(heap) != TENURE_OK || value == 1;
+}
