@@ -85,10 +85,8 @@ Test(roots, large)
         "check=roots");
 }
 
-/* Until the address space is used up several times over. */
-Test(roots, right_programs_are_right)
+static void make_a_list_again_and_again(void)
 {
-    begin_with("max_heap=4m,check=roots,verify=all");
     node *list = NULL;
     TENURE_FRAME(self, list);
     for (unsigned i = 0; i < 5000; i++) {
@@ -102,6 +100,13 @@ Test(roots, right_programs_are_right)
     uint64_t value = 4999;
     for (node *at = list; at != NULL; at = at->next) cr_assert(eq(u64, at->value, value--));
     cr_expect(eq(u64, value, 4899));
+}
+
+/* Until the address space is used up several times over. */
+Test(roots, right_programs_are_right)
+{
+    begin_with("max_heap=4m,check=roots,verify=all");
+    make_a_list_again_and_again();
     heap_end(heap, self);
 }
 
