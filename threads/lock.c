@@ -88,6 +88,15 @@ static void wait_released(tenure__mutator *mutator, void *wait)
     tenure__win_released(mutator, wait);
 }
 
+/* Outside the stop set of every heap, but of one whose stop the thread owns. mutator: a record of it, NULL: it has none. */
+static void wait_outside(tenure__mutator *mutator, tenure__lock_wait *wait)
+{
+    if (mutator == 0 || mutator->depth != 0)
+        wait->result = wait_native(wait); /* it is outside */
+    else
+        tenure__with_context(mutator, wait_released, wait);
+}
+
 /* --- as owner of a stop --- */
 
 tenure__mutator *tenure__owned_stop(tenure__os_thread *os)
@@ -116,8 +125,9 @@ static int wait_as_stop_owner(tenure__mutator *stopped, const tenure__lock *lock
         const bool last = wait->deadline != 0 &&
                           (wait->deadline->tv_sec < until.tv_sec ||
                               (wait->deadline->tv_sec == until.tv_sec && wait->deadline->tv_nsec < until.tv_nsec));
-        const int result = wait->way->wait_until(wait->native, last ? wait->deadline : &until);
-        if (result != ETIMEDOUT || last) return result;
+        tenure__lock_wait slice = { wait->native, wait->way, last ? wait->deadline : &until, 0 };
+        wait_outside(stopped, &slice);
+        if (slice.result != ETIMEDOUT || last) return slice.result;
     }
 }
 
@@ -127,9 +137,7 @@ static int wait_for_lock(tenure_thread *self, tenure__os_thread *os, const tenur
 {
     tenure__mutator *stopped = tenure__owned_stop(os);
     if (stopped != 0) return wait_as_stop_owner(stopped, lock, wait);
-    tenure__mutator *mutator = self != 0 ? tenure__mutator_of(self) : os->records;
-    if (mutator == 0 || mutator->depth != 0) return wait_native(wait); /* already outside the stop set */
-    tenure__with_context(mutator, wait_released, wait);
+    wait_outside(self != 0 ? tenure__mutator_of(self) : os->records, wait);
     return wait->result;
 }
 

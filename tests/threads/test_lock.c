@@ -140,6 +140,56 @@ Test(lock, a_lock_that_one_holds_oneself)
     tenure_detach(self);
 }
 
+/* --- as owner of a stop, attached to another heap as well --- */
+
+static tenure_heap *other;
+
+static void *hold_and_poll(void *arg)
+{
+    tenure_thread *self = tenure_attach(other);
+    tenure_mutex_lock(self, &mutex);
+    atomic_store(&up, 1);
+    await_polling(self, &go, 1);
+    tenure_mutex_unlock(self, &mutex);
+    tenure_detach(self);
+    return arg;
+}
+
+static void *lock_as_stop_owner(void *arg)
+{
+    tenure_thread *self = tenure_attach(heap), *second = tenure_attach(other);
+    REQUIRE(tenure_stop_world(self) == TENURE_OK);
+    atomic_store(&waiter, self);
+    REQUIRE(tenure_mutex_lock(self, &mutex) == TENURE_OK);
+    REQUIRE(mode_of(second) == TENURE__RUNNING);
+    tenure_mutex_unlock(self, &mutex);
+    tenure_resume_world(self);
+    tenure_detach(second);
+    tenure_detach(self);
+    return arg;
+}
+
+/* The holder is parked for the other heap's stop, which does not wait for the owner of this one. */
+Test(lock, a_stop_owner_waits_outside_of_its_other_heaps)
+{
+    other = heap_with("max_heap=64m");
+    const pthread_t holder = start_thread(hold_and_poll, NULL);
+    await(&up, 1);
+    const pthread_t owner = start_thread(lock_as_stop_owner, NULL);
+    while (atomic_load(&waiter) == NULL || atomic_load(&tenure__mutator_of(waiter)->os->awaited) != &mutex.lock)
+        sched_yield();
+    for (unsigned i = 0; i < 10; i++) {
+        tenure__lock_stop(&other->world);
+        tenure__world_stop(&other->world, true);
+        tenure__world_resume(&other->world);
+        tenure__unlock_stop(&other->world);
+    }
+    atomic_store(&go, 1);
+    join_thread(holder);
+    join_thread(owner);
+    cr_assert(eq(int, tenure_heap_destroy(other), TENURE_OK));
+}
+
 /* --- in heap objects --- */
 
 typedef struct account {
