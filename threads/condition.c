@@ -12,9 +12,12 @@ void tenure_cond_signal(tenure_cond *cond) { TENURE__MUST(pthread_cond_signal(&c
 void tenure_cond_broadcast(tenure_cond *cond) { TENURE__MUST(pthread_cond_broadcast(&cond->native)); }
 
 struct wait {
+    tenure__os_thread *os;
     tenure_cond *cond;
     tenure_mutex *mutex;
     const struct timespec *deadline;
+    const void *site;
+    bool released; /* for the wait; else it is attached to no heap, or in a region */
     int result;
 };
 
@@ -26,37 +29,53 @@ static void wait_native(struct wait *wait)
                                        : pthread_cond_clockwait(cond, mutex, CLOCK_MONOTONIC, wait->deadline);
 }
 
-/* Released: owns the mutex and runs on return. The condition is waited for once; the mutex is given back if a stop
- * holds the thread when it has won it, and then waited for as any other. */
-static void wait_released(tenure__mutator *mutator, void *arg)
+/* The mutex is owned natively. Whoever was released runs on return, owning it: it is given back if a stop holds the thread,
+ * and then waited for as any other. */
+static void come_back(struct wait *wait)
 {
-    struct wait *wait = arg;
-    tenure__release(mutator, TENURE__BLOCKED);
+    tenure__os_thread *os = wait->os;
+    if (wait->released && !tenure__try_reacquire(os->records)) {
+        TENURE__MUST(pthread_mutex_unlock(&wait->mutex->native));
+        tenure__lock_wait again = { &wait->mutex->native, &tenure__mutex_way, 0, 0 };
+        tenure__win_released(os->records, &again);
+    }
+    tenure__held_push(os, &wait->mutex->lock, wait->site);
+    tenure__check_held_changed(os);
+    tenure__await_end(os);
+}
+
+/* Cancelled: the program's handlers run as after a wait. */
+static void cancelled(void *wait) { come_back(wait); }
+
+/* The condition is waited for once. */
+static void wait_outside(struct wait *wait)
+{
+    pthread_cleanup_push(cancelled, wait);
     wait_native(wait);
-    if (tenure__try_reacquire(mutator)) return;
-    TENURE__MUST(pthread_mutex_unlock(&wait->mutex->native));
-    tenure__lock_wait again = { &wait->mutex->native, &tenure__mutex_way, 0, 0 };
-    tenure__win_released(mutator, &again);
+    pthread_cleanup_pop(0);
+    come_back(wait);
+}
+
+static void wait_released(tenure__mutator *mutator, void *wait)
+{
+    tenure__release(mutator, TENURE__BLOCKED);
+    wait_outside(wait);
 }
 
 static tenure_status wait_for_condition(
     tenure_thread *self, tenure_cond *cond, tenure_mutex *mutex, const struct timespec *deadline, const void *site)
 {
     tenure__os_thread *os = tenure__os_thread_of(self);
-    tenure__mutator *mutator = os->records;
     const uint32_t at = tenure__held_find(os, &mutex->lock, "tenure_cond_wait");
     if (tenure__owned_stop(os) != 0) return TENURE_EDEADLK;
-    struct wait wait = { cond, mutex, deadline, 0 };
+    struct wait wait = { os, cond, mutex, deadline, site, os->records != 0 && os->records->depth == 0, 0 };
     tenure__await_begin(os, &cond->lock, &mutex->lock, site);
     tenure__held_remove(os, at);
     tenure__check_gc(os, "a wait for a condition");
-    if (mutator == 0 || mutator->depth != 0)
-        wait_native(&wait); /* already outside the stop set */
+    if (wait.released)
+        tenure__with_context(os->records, wait_released, &wait);
     else
-        tenure__with_context(mutator, wait_released, &wait);
-    tenure__held_push(os, &mutex->lock, site);
-    tenure__check_held_changed(os);
-    tenure__await_end(os);
+        wait_outside(&wait);
     return tenure__wait_status(wait.result, "tenure_cond_wait");
 }
 

@@ -6,20 +6,28 @@ static int result_of(int returned) { return returned == 0 ? 0 : errno; }
 static int try_native(void *native) { return result_of(sem_trywait(native)); }
 static int undo_native(void *native) { return result_of(sem_post(native)); }
 
-static int wait_native(void *native)
+/* In a wait, which of all locks' is the one that can be cancelled: the program's handlers run as before it. */
+static void cancelled(void *unused)
 {
-    int result;
-    while ((result = result_of(sem_wait(native))) == EINTR) {}
-    return result;
+    (void)unused;
+    tenure__os_thread *os = tenure__os_thread_self();
+    if (os->records != 0 && os->records->depth == 0) tenure__reacquire(os->records);
+    tenure__await_end(os);
 }
 
 static int wait_until(void *native, const struct timespec *deadline)
 {
     int result;
-    while ((result = result_of(sem_clockwait(native, CLOCK_MONOTONIC, deadline))) == EINTR) {}
-    if (result == 0) tenure__tsan_acquire(native);
+    pthread_cleanup_push(cancelled, 0);
+    do
+        result = result_of(deadline == 0 ? sem_wait(native) : sem_clockwait(native, CLOCK_MONOTONIC, deadline));
+    while (result == EINTR);
+    pthread_cleanup_pop(0);
+    if (result == 0 && deadline != 0) tenure__tsan_acquire(native);
     return result;
 }
+
+static int wait_native(void *native) { return wait_until(native, 0); }
 
 static const tenure__lock_way way = { "tenure_sem_wait", try_native, wait_native, wait_until, undo_native, false };
 

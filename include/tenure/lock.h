@@ -135,7 +135,8 @@ TENURE_API void tenure_cond_destroy(tenure_cond *cond);
 
 /* Gives the mutex back, waits outside the stop set, takes the mutex again as tenure_mutex_lock does. Returns owning,
  * whatever it returns, and now and then without a signal. May block, may collect. TENURE_EDEADLK: the caller has stopped
- * the world, and nothing was waited for. */
+ * the world, and nothing was waited for. A cancellation point, as waiting for a semaphore is: the thread's handlers run
+ * outside of regions, owning the mutex. */
 TENURE_API tenure_status tenure_cond_wait(tenure_thread *self, tenure_cond *cond, tenure_mutex *mutex);
 /* The same until the deadline: TENURE_ETIMEDOUT; the mutex is waited for beyond it. */
 TENURE_API tenure_status tenure_cond_timedwait(

@@ -77,6 +77,55 @@ Test(condition, the_mutex_is_given_back_during_a_stop)
     tenure_detach(self);
 }
 
+/* --- cancelled --- */
+
+static atomic_uint cleaned_up;
+
+static void unlock_as_programs_do(void *self)
+{
+    REQUIRE(mode_of(self) == TENURE__RUNNING);
+    REQUIRE(tenure__holds(tenure__mutator_of(self)->os, &mutex.lock));
+    make_chain(self, 30, 5);
+    tenure_mutex_unlock(self, &mutex);
+    atomic_fetch_add(&cleaned_up, 1);
+}
+
+static void *wait_to_be_cancelled(void *arg)
+{
+    tenure_thread *self = tenure_attach(heap);
+    tenure_mutex_lock(self, &mutex);
+    pthread_cleanup_push(unlock_as_programs_do, self);
+    atomic_store(&waiter, self);
+    for (;;) REQUIRE(tenure_cond_wait(self, &changed, &mutex) == TENURE_OK);
+    pthread_cleanup_pop(1);
+    return arg;
+}
+
+/* In a stop: the mutex that pthread takes back for the handlers is given back until it ends. */
+Test(condition, a_cancelled_waiter_owns_the_mutex)
+{
+    if (NO_CANCELLING) return;
+    tenure_thread *self = tenure_attach(heap);
+    const pthread_t thread = start_thread(wait_to_be_cancelled, NULL);
+    while (atomic_load(&waiter) == NULL || mode_of(waiter) != TENURE__BLOCKED) {
+        tenure_poll(self);
+        sched_yield();
+    }
+    cr_assert(eq(int, tenure_stop_world(self), TENURE_OK));
+    pthread_cancel(thread);
+    while ((state_of(waiter) & TENURE__RETURNING) == 0) sched_yield();
+    cr_assert(tenure_mutex_trylock(self, &mutex));
+    cr_assert(eq(uint, atomic_load(&cleaned_up), 0));
+    tenure_mutex_unlock(self, &mutex);
+    tenure_resume_world(self);
+    join_blocked(self, thread);
+    cr_assert(eq(uint, atomic_load(&cleaned_up), 1));
+    cr_assert(eq(u32, changed.lock.waiters, 0));
+    cr_assert(tenure_mutex_trylock(self, &mutex));
+    tenure_mutex_unlock(self, &mutex);
+    tenure_detach(self);
+}
+
 static struct timespec after_ms(long ms)
 {
     struct timespec now;

@@ -298,13 +298,6 @@ Test(signals, called_on_the_alternate_stack_of_a_checked_heap, .signal = SIGABRT
 
 /* --- cancelled, exiting --- */
 
-/* AddressSanitizer is not told that a cancelled thread leaves its frames. */
-#if defined(__SANITIZE_ADDRESS__)
-#define NO_CANCELLING true
-#else
-#define NO_CANCELLING false
-#endif
-
 static int never[2];
 typedef enum end_kind { EXITS, DEFERRED, ASYNCHRONOUS, IN_A_CALL, ENDS } end_kind;
 
