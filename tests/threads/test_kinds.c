@@ -97,7 +97,7 @@ typedef struct waiter {
     any_lock *lock;
     long timeout_ms; /* 0: none */
     tenure_thread *_Atomic self;
-    flag took;
+    flag took, may_go;
     tenure_status status;
     pthread_t thread;
 } waiter;
@@ -114,19 +114,42 @@ static void *take_once(void *arg)
     check_chain(kept, 30, 5);
     atomic_store(&me->took, 1);
     if (me->status == TENURE_OK) me->of->give(self, me->lock);
+    await_polling(self, &me->may_go, 1);
     tenure_detach(self);
     return NULL;
 }
 
-/* Returns when it waits. */
+/* Returns when it waits, or its time has passed already. */
 static void waiter_start(tenure_thread *self, waiter *me)
 {
     me->thread = start_thread(take_once, me);
-    while (atomic_load(&me->self) == NULL || mode_of(me->self) != TENURE__BLOCKED) {
+    while (atomic_load(&me->self) == NULL ||
+           (mode_of(me->self) != TENURE__BLOCKED && atomic_load(&me->took) == 0)) {
         tenure_poll(self);
         sched_yield();
     }
-    while (atomic_load(&tenure__mutator_of(me->self)->os->awaited) == NULL) sched_yield();
+    while (atomic_load(&tenure__mutator_of(me->self)->os->awaited) == NULL && atomic_load(&me->took) == 0)
+        sched_yield();
+}
+
+static void waiter_join(tenure_thread *self, waiter *me)
+{
+    atomic_store(&me->may_go, 1);
+    join_blocked(self, me->thread);
+}
+
+/* The world is stopped, and me waits for a lock that somebody holds, until a time that has not passed yet. */
+static void stop_with_waiter(tenure_thread *self, waiter *me)
+{
+    for (long timeout_ms = 20;; timeout_ms *= 2) {
+        *me = (waiter) { .of = me->of, .lock = me->lock, .timeout_ms = timeout_ms };
+        waiter_start(self, me);
+        cr_assert(eq(int, tenure_stop_world(self), TENURE_OK));
+        if (atomic_load(&me->took) == 0) return;
+        tenure_resume_world(self);
+        waiter_join(self, me);
+        cr_assert(eq(int, (int)me->status, TENURE_ETIMEDOUT));
+    }
 }
 
 Test(kinds, stops_do_not_wait_for_a_waiter)
@@ -141,7 +164,7 @@ Test(kinds, stops_do_not_wait_for_a_waiter)
         for (unsigned round = 0; round < 3; round++) collect_and_litter(self);
         cr_assert(eq(int, atomic_load(&me.took), 0));
         keeper_of(&kinds[i])->give(self, &lock);
-        join_blocked(self, me.thread);
+        waiter_join(self, &me);
         cr_assert(eq(int, (int)me.status, TENURE_OK), "%s", kinds[i].name);
     }
     tenure_detach(self);
@@ -166,7 +189,7 @@ Test(kinds, what_is_won_during_a_stop_is_given_back)
         cr_assert(eq(int, atomic_load(&me.took), 0));
         keeper->give(self, &lock);
         tenure_resume_world(self);
-        join_blocked(self, me.thread);
+        waiter_join(self, &me);
         cr_assert(eq(int, (int)me.status, TENURE_OK));
     }
     tenure_detach(self);
@@ -181,19 +204,55 @@ Test(kinds, deadlines)
         cr_assert(eq(int, keeper_of(&kinds[i])->take(self, &lock), TENURE_OK));
         waiter me = { .of = &kinds[i], .lock = &lock, .timeout_ms = 20 };
         me.thread = start_thread(take_once, &me);
-        join_blocked(self, me.thread);
+        waiter_join(self, &me);
         cr_assert(eq(int, (int)me.status, TENURE_ETIMEDOUT), "%s", kinds[i].name);
 
         /* The deadline passes in a stop; what was given back meanwhile is taken after it. */
-        waiter late = { .of = &kinds[i], .lock = &lock, .timeout_ms = 20 };
-        waiter_start(self, &late);
-        cr_assert(eq(int, tenure_stop_world(self), TENURE_OK));
+        waiter late = { .of = &kinds[i], .lock = &lock };
+        stop_with_waiter(self, &late);
         while ((state_of(late.self) & TENURE__RETURNING) == 0) sched_yield();
         keeper_of(&kinds[i])->give(self, &lock);
         tenure_resume_world(self);
-        join_blocked(self, late.thread);
+        waiter_join(self, &late);
         cr_assert(eq(int, (int)late.status, TENURE_OK), "%s", kinds[i].name);
     }
+    tenure_detach(self);
+}
+
+/* --- cancelled: semaphores alone, of what is here --- */
+
+static tenure_sem no_units;
+static flag cleaned_up;
+
+static void allocate(void *self)
+{
+    make_chain(self, 30, 5); /* it runs */
+    atomic_store(&cleaned_up, 1);
+}
+
+static void *wait_to_be_cancelled(void *arg)
+{
+    tenure_thread *self = tenure_attach(heap);
+    pthread_cleanup_push(allocate, self);
+    tenure_sem_wait(self, &no_units);
+    pthread_cleanup_pop(0);
+    return arg;
+}
+
+Test(kinds, a_cancelled_waiter)
+{
+    if (NO_CANCELLING) return;
+    tenure_thread *self = tenure_attach(heap);
+    cr_assert(eq(int, tenure_sem_init(&no_units, "none", 0), TENURE_OK));
+    const pthread_t thread = start_thread(wait_to_be_cancelled, NULL);
+    while (__atomic_load_n(&no_units.lock.waiters, __ATOMIC_RELAXED) == 0) {
+        tenure_poll(self);
+        sched_yield();
+    }
+    pthread_cancel(thread);
+    join_blocked(self, thread);
+    cr_assert(eq(int, atomic_load(&cleaned_up), 1));
+    cr_assert(eq(u32, no_units.lock.waiters, 0));
     tenure_detach(self);
 }
 
@@ -375,7 +434,7 @@ Test(kinds, what_is_awaited_stays_in_a_precise_heap)
         cr_assert(lock == &object->lock, "awaited as %s", kinds[i].name);
         atomic_store(&let_go, 1);
         join_blocked(self, thread);
-        join_blocked(self, me.thread);
+        waiter_join(self, &me);
     }
     tenure_root_remove(heap, &object);
     heap_end(heap, self);
