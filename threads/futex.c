@@ -20,10 +20,11 @@ void tenure__futex_wake(_Atomic uint32_t *word, unsigned count)
     errno = saved;
 }
 
-void tenure__futex_wait_for(_Atomic uint32_t *word, uint32_t value, uint32_t bits)
+void tenure__futex_wait_for(_Atomic uint32_t *word, uint32_t value, uint32_t bits, uint64_t until_ns)
 {
     const int saved = errno;
-    syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value, 0, 0, bits);
+    const struct timespec until = { (time_t)(until_ns / 1000000000u), (long)(until_ns % 1000000000u) };
+    syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value, &until, 0, bits);
     errno = saved;
 }
 

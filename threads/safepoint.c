@@ -14,6 +14,8 @@
 
 /* How long a parked mutator watches for the end of the stop and for work before it sleeps. */
 enum { PARK_SPIN_NS = 40000, LEADER_SPIN_NS = 30000 };
+/* How long a mutator sleeps before it looks for the first time whether the stop is over. */
+enum { SLEEP_FIRST_NS = 2000000 };
 
 /* No stdio: it may be a signal handler that called, and what it interrupted may hold stdio's lock. */
 void tenure__misuse(const char *call, const char *rule)
@@ -146,18 +148,22 @@ static bool is_held(uint32_t state) { return (state & TENURE__STOP) != 0 && (sta
 enum { WAKE_HOLDERS = 1, WAKE_OTHERS = 2, CHAIN = 2 };
 
 /* Holders of locks that others wait for are woken by who resumes, all of them. The others wake two each, so that the
- * one who resumes does not have to wake a hundred threads one by one. */
+ * one who resumes does not have to wake a hundred threads one by one. A thread that is woken may not get a processor (one
+ * of low priority, one that a debugger holds): who waits behind it looks by itself, after as long as it has slept. */
 static void sleep_until_resumed(tenure__mutator *mutator)
 {
     tenure__world *world = mutator->world;
     const uint32_t whom = tenure__holds_awaited(mutator->os) ? WAKE_HOLDERS : WAKE_OTHERS;
+    const uint64_t start = tenure__now_ns();
+    uint64_t patience_ns = SLEEP_FIRST_NS;
     /* seq_cst: pairs with world_resume (Dekker): either it sees a sleeper, or the futex a new number of resumes. */
     atomic_fetch_add_explicit(&world->asleep, 1, memory_order_seq_cst);
     for (;;) {
         /* acquire: the number before the state: STOP of a stop that has not ended by then. */
         const uint32_t seen = atomic_load_explicit(&world->resumes, memory_order_seq_cst);
         if (!is_held(atomic_load_explicit(&mutator->state, memory_order_relaxed))) break;
-        tenure__futex_wait_for(&world->resumes, seen, whom);
+        tenure__futex_wait_for(&world->resumes, seen, whom, start + patience_ns);
+        patience_ns = 2 * (tenure__now_ns() - start) + SLEEP_FIRST_NS;
         /* Once for every resume: threads that are held again already must not wake each other all the time. */
         if (whom == WAKE_OTHERS && atomic_load_explicit(&world->resumes, memory_order_relaxed) != seen &&
             atomic_load_explicit(&world->asleep, memory_order_relaxed) > 1)

@@ -2,6 +2,7 @@
  * that nothing depends on who is scheduled when: a thread that was waiting when a stop began runs before the next but
  * one is reached. */
 #include "tests/threads/threads.h"
+#include "threads/futex.h"
 
 static tenure_heap *heap;
 
@@ -98,6 +99,54 @@ Test(fairness, who_waits_for_a_lock_gets_it)
     next_stop();
     cr_assert(eq(int, atomic_load(&done), 1));
     end_stops(&thread, 1);
+}
+
+/* --- who wakes whom --- */
+
+static atomic_int dead_ends[2];
+
+/* Woken as a parked thread is, but it wakes nobody: as if it had no processor. */
+static void *sleep_as_dead_end(void *arg)
+{
+    enum { NOT_HOLDERS = 2 };
+    tenure__world *world = &heap->world;
+    const uint32_t seen = atomic_load(&world->resumes);
+    atomic_store((atomic_int *)arg, gettid());
+    while (atomic_load(&world->resumes) == seen)
+        tenure__futex_wait_for(&world->resumes, seen, NOT_HOLDERS, UINT64_MAX / 2);
+    return NULL;
+}
+
+static char task_state(int tid)
+{
+    char path[64], state = '?';
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
+    FILE *stat = fopen(path, "r");
+    REQUIRE(stat != NULL && fscanf(stat, "%*d (%*[^)]) %c", &state) == 1);
+    fclose(stat);
+    return state;
+}
+
+/* The two who are woken first never run: the others come back all the same. */
+Test(fairness, nobody_depends_on_who_is_woken_first)
+{
+    pthread_t threads[THREADS], first[2];
+    for (intptr_t i = 0; i < THREADS; i++) threads[i] = start_thread(come_back, (void *)i);
+    await(&ready, THREADS);
+    tenure__lock_stop(&heap->world);
+    tenure__world_stop(&heap->world, true);
+    for (unsigned i = 0; i < 2; i++) {
+        first[i] = start_thread(sleep_as_dead_end, &dead_ends[i]);
+        while (atomic_load(&dead_ends[i]) == 0 || task_state(atomic_load(&dead_ends[i])) != 'S') sched_yield();
+    }
+    atomic_store(&leave, 1);
+    while (atomic_load(&heap->world.asleep) < THREADS) sched_yield();
+    tenure__world_resume(&heap->world);
+    tenure__unlock_stop(&heap->world);
+    await(&done, THREADS);
+    atomic_store(&finish, 1);
+    for (unsigned i = 0; i < THREADS; i++) join_thread(threads[i]);
+    for (unsigned i = 0; i < 2; i++) join_thread(first[i]);
 }
 
 /* --- two heaps: what one lets in does not make the other's stop wait for ever --- */
