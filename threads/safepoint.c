@@ -130,6 +130,13 @@ void tenure__share_context(tenure__mutator *mutator)
     }
 }
 
+static void end_grace(tenure__mutator *mutator)
+{
+    const uint64_t requested_ns = atomic_load_explicit(&mutator->world->requested_ns, memory_order_relaxed);
+    mutator->in_grace = false;
+    tenure__host_graced(mutator, tenure__now_ns() - requested_ns);
+}
+
 void tenure__release(tenure__mutator *mutator, uint32_t mode)
 {
     tenure__rcu_park(mutator->os);
@@ -137,6 +144,7 @@ void tenure__release(tenure__mutator *mutator, uint32_t mode)
     for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling) {
         /* Zero: allocating in a region takes the slow path, which aborts. */
         __atomic_store_n(&each->record.limit, 0, __ATOMIC_RELAXED);
+        if (each->in_grace) end_grace(each);
         if (mode == TENURE__IDLE) each->idle_entries++;
         if (!tenure__owns_stop(each)) release_one(each, mode);
     }
@@ -261,16 +269,6 @@ static bool in_grace(tenure__mutator *mutator)
     return true;
 }
 
-static void end_grace(tenure__mutator *mutator)
-{
-    for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling) {
-        if (!each->in_grace) continue;
-        each->in_grace = false;
-        tenure__host_graced(
-            each, tenure__now_ns() - atomic_load_explicit(&each->world->requested_ns, memory_order_relaxed));
-    }
-}
-
 bool tenure__safepoint(tenure__mutator *mutator)
 {
     bool requested = false;
@@ -281,7 +279,6 @@ bool tenure__safepoint(tenure__mutator *mutator)
         return false;
     }
     if (in_grace(mutator)) return false;
-    end_grace(mutator);
     tenure__with_context(mutator, park, 0);
     return true;
 }

@@ -124,6 +124,33 @@ Test(grace, lets_the_waiter_have_it)
     if (stats_of(heap).lock_grace.count == 0) join_thread(waiter);
 }
 
+/* A grace that ends in a region is over: the next stop is not counted as part of it. */
+static void *block_when_requested(void *arg)
+{
+    tenure_thread *self = tenure_attach(heap);
+    tenure__mutator *mutator = tenure__mutator_of(self);
+    REQUIRE(tenure_mutex_lock(self, &mutex) == TENURE_OK);
+    atomic_store(&holding, 1);
+    while (!mutator->in_grace && !atomic_load(&go)) tenure_poll(self);
+    TENURE_BLOCKING_CALL(self, await(&go, 1));
+    tenure_mutex_unlock(self, &mutex);
+    tenure_detach(self);
+    return arg;
+}
+
+Test(grace, ends_in_a_region)
+{
+    pthread_t holder = start_thread(block_when_requested, NULL);
+    await(&holding, 1);
+    pthread_t waiter = start_wanting();
+    /* More than once if it was not scheduled in time. */
+    while (stats_of(heap).lock_grace.count == 0) stop_and_resume();
+    cr_expect(eq(u64, stats_of(heap).lock_grace.count, 1));
+    atomic_store(&go, 1);
+    join_thread(holder);
+    join_thread(waiter);
+}
+
 /* The budget is spent, and the holder has a chunk left to reach its unlock. */
 Test(grace, has_a_reserve)
 {
