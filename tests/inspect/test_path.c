@@ -590,6 +590,12 @@ static void check_beside_threads(tenure_heap *made)
     pthread_t threads[2] = { start_thread(churn, heap), start_thread(churn, heap) };
     for (unsigned i = 0; i < 20; i++) {
         path found = path_to(((link_ *)held[0])->next);
+        if (heap->options.roots == TENURE_ROOTS_CONSERVATIVE && found.calls == 1) {
+            /* True too: a parked thread that helped to move it has its address left on its stack. */
+            cr_assert(found.root.kind == TENURE_ROOT_STACK || found.root.kind == TENURE_ROOT_REGISTER);
+            cr_assert(found.root.tid != gettid());
+            continue;
+        }
         cr_assert(eq(sz, found.calls, 2));
         cr_expect(eq(str, found.fields[1], "next"));
         for (unsigned j = 0; j < 10; j++) cr_assert(tenure_new_bytes(self, 200) != NULL);
