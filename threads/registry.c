@@ -363,6 +363,8 @@ void tenure__wake_dormant(tenure__mutator *mutator)
     if (atomic_load_explicit(&mutator->state, memory_order_relaxed) & TENURE__DORMANT) {
         cds_list_move(&mutator->link, &world->active);
         atomic_fetch_sub_explicit(&world->dormant_count, 1, memory_order_relaxed);
+        /* It is let in by the second resume from here, before it could be dormant again. No stop goes on. */
+        atomic_fetch_or_explicit(&mutator->state, TENURE__RETURNING, memory_order_relaxed);
         atomic_fetch_and_explicit(&mutator->state, ~(uint32_t)TENURE__DORMANT, memory_order_relaxed);
         mutator->idle_stops = 0;
     }

@@ -150,8 +150,12 @@ void tenure__release(tenure__mutator *mutator, uint32_t mode)
     }
 }
 
-/* Claimed, and not let in. */
-static bool is_held(uint32_t state) { return (state & TENURE__STOP) != 0 && (state & TENURE__MODE) != TENURE__RUNNING; }
+/* Claimed, and not let in. A dormant thread is let in by nobody: it waits for the stop lock instead, and not for an end
+ * of a stop after which it can find itself in the next one. */
+static bool is_held(uint32_t state)
+{
+    return (state & (TENURE__STOP | TENURE__DORMANT)) == TENURE__STOP && (state & TENURE__MODE) != TENURE__RUNNING;
+}
 
 enum { WAKE_HOLDERS = 1, WAKE_OTHERS = 2, CHAIN = 2 };
 
