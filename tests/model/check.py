@@ -22,13 +22,24 @@ CODE = {
     "own": "-DTHREADS=2 -DDAEMONS=0 -DDO_OWN -DDO_BLOCK",
     "idle": "-DTHREADS=1 -DDO_IDLE -DDO_DORMANT -DDO_POLL",
     "attach": "-DTHREADS=2 -DDO_REATTACH",
-    "heaps": "-DTHREADS=1 -DWORLDS=2 -DDAEMONS=2 -DDO_BLOCK",
+    "heaps": "-DTHREADS=1 -DWORLDS=2 -DDAEMONS=1 -DDO_POLL -DDO_BLOCK",
     "join": "-DTHREADS=1 -DWORLDS=2 -DATTACHED=1 -DDO_ATTACH -DDO_POLL",
     "owners": "-DTHREADS=2 -DWORLDS=2 -DDAEMONS=0 -DDO_OWN",
 }
 
+# Threads that go on for ever, and stops back to back, under weak fairness: the properties at the end of protocol.pml.
+LIVE = {
+    "reached": "-DTHREADS=2 -DDO_BLOCK -DREACHED",
+    "reached polling": "-DTHREADS=1 -DDO_POLL -DDO_REFILL -DDO_BLOCK -DREACHED",
+    "returns": "-DTHREADS=2 -DDO_BLOCK -DRETURNS",
+    "returns idle": "-DTHREADS=1 -DDO_IDLE -DDO_DORMANT -DRETURNS",
+}
+
 # Each essential step, and the smallest model that shows what it is for.
 ONE = "-DTHREADS=1 -DDO_POLL -DDO_BLOCK"
+RETURNS = "-DTHREADS=1 -DDO_BLOCK -DRETURNS -DFOR_EVER"
+# Thread 1 stops world 1, and waits for the end of the stops of world 0 meanwhile.
+HELD_BACK = "-DTHREADS=2 -DWORLDS=2 -DDO_BLOCK -DDO_OWN -DMAY_BLOCK=me==0 -DMAY_OWN=r==3"
 STEPS = {
     "LIMIT_BEFORE_REQUEST": ONE,
     "REQUEST_BEFORE_POISON": ONE,
@@ -55,15 +66,17 @@ STEPS = {
     "SLEEPERS_WAKE_OTHERS": CODE["block"],
     "SLEEPER_LOOKS": ONE,
     "DORMANT_STAYS_OUT": CODE["idle"],
-    "WITHDRAWS": "-DTHREADS=2 -DWORLDS=2 -DDAEMONS=1 -DDO_OWN -DDO_POLL",
-    "OWNER_WITHDRAWS": "-DTHREADS=2 -DWORLDS=2 -DDAEMONS=1 -DDO_OWN -DDO_POLL",
+    "WITHDRAWS": HELD_BACK,
+    "OWNER_IS_NOT_LET_IN": "-DTHREADS=2 -DWORLDS=2 -DDAEMONS=1 -DDO_OWN -DMAY_OWN=r%2==1",
     "RELEASES_SIBLINGS": "-DTHREADS=2 -DWORLDS=2 -DDAEMONS=0 -DDO_LEAD",
-    "ATTACH_RELEASES": "-DTHREADS=2 -DWORLDS=2 -DATTACHED=1 -DDAEMONS=1 -DDO_ATTACH",
+    "ATTACH_RELEASES": "-DTHREADS=2 -DWORLDS=2 -DATTACHED=1+n/2 -DDO_ATTACH -DMAY_ATTACH=me==0 -DDO_OWN -DMAY_OWN=r==3",
     "DETACH_LOCKS": "-DTHREADS=1 -DDO_REATTACH",
     "LOCK_RETRIES": "-DTHREADS=2 -DDO_LOCK",
     "LOCK_WAITS_RELEASED": "-DTHREADS=2 -DDO_LOCK",
-    "REFUSAL_IS_NOTED": ONE,
-    "LETS_IN": ONE,
+    "REFUSAL_IS_NOTED": RETURNS,
+    "LETS_IN": RETURNS,
+    "WOKEN_RETURNS": LIVE["returns idle"] + " -DFOR_EVER",
+    "DORMANT_WAITS_FOR_LOCK": LIVE["returns idle"] + " -DFOR_EVER",
     "OWNER_GIVES_UP": CODE["owners"],
 }
 
@@ -104,15 +117,21 @@ def report(right, name, text):
     return right
 
 
+SAFE, FAIR = ("-DSAFETY", ()), ("-DNFAIR=3", ("-a", "-f"))
+
+
 def check_code(name):
-    outcome = check(CODE[name], "-O1 -DSAFETY")
+    flags, (compiler, options) = (CODE[name], SAFE) if name in CODE else (f"{LIVE[name]} -DFOR_EVER", FAIR)
+    outcome = check(flags, f"-O1 {compiler}", options)
     if outcome.error or outcome.complete:
         return report(not outcome.error, name, f"{outcome.error or 'no error'}; {outcome.figures}")
     return report(False, name, f"not complete\n{outcome.output}")
 
 
 def check_step(name):
-    outcome = check(f"{STEPS[name]} -D{name}=0", "-O0 -DSAFETY")
+    flags = STEPS[name]
+    compiler, options = FAIR if "FOR_EVER" in flags else SAFE
+    outcome = check(f"{flags} -D{name}=0", f"-O1 {compiler}", options)
     return report(bool(outcome.error), f"without {name}", f"{outcome.error or 'no error'}; {outcome.figures}")
 
 
@@ -124,7 +143,7 @@ def named_steps():
 def main():
     what, names = (sys.argv[1] if len(sys.argv) > 1 else ""), sys.argv[2:]
     if what == "code":
-        right = [check_code(name) for name in names or CODE]
+        right = [check_code(name) for name in names or [*CODE, *LIVE]]
     elif what == "steps":
         if set(named_steps()) != set(STEPS):
             sys.exit("steps.pml and STEPS name different steps")

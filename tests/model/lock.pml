@@ -23,7 +23,7 @@ inline mutex_lock(r)
             fi;
             native_lock();
             if
-            :: LOCK_WAITS_RELEASED -> acquire_all()
+            :: LOCK_WAITS_RELEASED -> acquire_all(false)
             :: else -> break
             fi;
             if

@@ -29,6 +29,7 @@ byte state[RECORDS];
 bool limit[RECORDS];       /* false: poisoned */
 bool on_active[RECORDS];      /* on the world's active list */
 bool on_dormant[RECORDS];     /* on its dormant list */
+byte idle_stops[RECORDS];
 bool sibling[RECORDS];     /* on the thread's list of records */
 
 /* tenure__os_thread */
@@ -67,7 +68,7 @@ bool resumes_changed[RECORDS];
 
 /* What the properties are about. */
 bool stopped[WORLDS];      /* between the end of world_stop and the start of world_resume */
-bool returning[THREADS];    /* inside tenure__reacquire */
+bool coming_back[THREADS];  /* inside tenure__reacquire */
 byte leaders_gone;         /* leaders that will stop nobody again */
 
 /* --- seq_cst: a store that comes before a load of something else ---

@@ -77,14 +77,24 @@ inline in_the_stop(w)
 #include "lock.pml"
 #include "safepoint.pml"
 
-/* tenure__retire_idle. */
+/* tenure__retire_idle. Safe whenever it does it; but nobody comes back who is made dormant at every stop. The code waits for
+ * four. */
+#ifdef FOR_EVER
+#define DORMANT_AFTER 3
+#else
+#define DORMANT_AFTER 0
+#endif
 inline retire_idle(w)
 {
     do
     :: i < THREADS ->
         if
-        :: on_active[RECORD(i, w)] && MODE_OF(state[RECORD(i, w)]) == IDLE -> make_dormant(RECORD(i, w))
-        :: true
+        :: on_active[RECORD(i, w)] && MODE_OF(state[RECORD(i, w)]) == IDLE && idle_stops[RECORD(i, w)] >= DORMANT_AFTER ->
+            make_dormant(RECORD(i, w))
+        :: on_active[RECORD(i, w)] && MODE_OF(state[RECORD(i, w)]) == IDLE && idle_stops[RECORD(i, w)] < DORMANT_AFTER ->
+            idle_stops[RECORD(i, w)]++
+        :: MODE_OF(state[RECORD(i, w)]) != IDLE -> idle_stops[RECORD(i, w)] = 0
+        :: !on_active[RECORD(i, w)] || DORMANT_AFTER == 0
         fi;
         i++
     :: else -> i = 0; break
@@ -135,6 +145,17 @@ proctype Native()
     od
 }
 
+/* Who does what. */
+#ifndef MAY_BLOCK
+#define MAY_BLOCK true
+#endif
+#ifndef MAY_ATTACH
+#define MAY_ATTACH true
+#endif
+#ifndef MAY_OWN
+#define MAY_OWN true
+#endif
+
 proctype Mutator(byte me)
 {
     byte r; /* the record that it uses */
@@ -164,7 +185,7 @@ proctype Mutator(byte me)
             fi
 #endif
 #ifdef DO_BLOCK
-        :: true -> release(r, BLOCKED); reacquire()
+        :: MAY_BLOCK -> release(r, BLOCKED); reacquire()
 #endif
 #ifdef DO_IDLE
         :: true -> release(r, IDLE); reacquire()
@@ -181,15 +202,22 @@ proctype Mutator(byte me)
         :: true -> release(r, PARKED); lock_stop(WORLD_OF(r)); lead(WORLD_OF(r)); unlock_stop(WORLD_OF(r)); reacquire()
 #endif
 #ifdef DO_OWN
-        :: true -> stop_world(r);
+        :: MAY_OWN -> stop_world(r);
             if
-            :: OWNS_STOP(r) -> runs(); resume_world(r)
+            :: OWNS_STOP(r) -> runs();
+#if WORLDS > 1
+                if
+                :: !limit[RECORD(me, 1 - WORLD_OF(r))] -> poll_slow(RECORD(me, 1 - WORLD_OF(r)))
+                :: true
+                fi;
+#endif
+                resume_world(r)
             :: else
             fi
 #endif
 #ifdef DO_ATTACH
-        :: !sibling[RECORD(me, 1 - WORLD_OF(r))] -> attach(RECORD(me, 1 - WORLD_OF(r)))
-        :: sibling[RECORD(me, 1 - WORLD_OF(r))] -> detach(r); r = RECORD(me, 1 - WORLD_OF(r))
+        :: MAY_ATTACH && !sibling[RECORD(me, 1 - WORLD_OF(r))] -> attach(RECORD(me, 1 - WORLD_OF(r)))
+        :: MAY_ATTACH && sibling[RECORD(me, 1 - WORLD_OF(r))] -> detach(r); r = RECORD(me, 1 - WORLD_OF(r))
 #endif
 #ifdef DO_REATTACH
         :: true -> detach(r); attach(r)
@@ -256,7 +284,7 @@ init
 ltl reached { [] (request[0] -> <> stopped[0]) }
 #endif
 #ifdef RETURNS /* ... who wants to come back does, although stops come back to back */
-ltl returns { [] (returning[0] -> <> !returning[0]) }
+ltl returns { [] (coming_back[0] -> <> !coming_back[0]) }
 #endif
 #ifdef GETS /* ... who waits for the mutex gets it */
 ltl gets { [] (inside_lock[0] -> <> !inside_lock[0]) }

@@ -63,11 +63,11 @@ inline wake_dormant(r)
     lock_stop(WORLD_OF(r));
     atomic {
         if
-        :: state[r] & DORMANT -> on_active[r] = true; on_dormant[r] = false;
+        :: state[r] & DORMANT -> on_active[r] = true; on_dormant[r] = false; idle_stops[r] = 0
         :: else
         fi
     };
-    atomic { state[r] = state[r] & ~DORMANT; mutator_sees[r] = true /* by the stop lock */ };
+    atomic { state[r] = (state[r] & ~DORMANT) | (WOKEN_RETURNS -> RETURNING : 0); mutator_sees[r] = true /* by the lock */ };
     unlock_stop(WORLD_OF(r))
 }
 

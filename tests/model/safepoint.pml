@@ -4,7 +4,22 @@
 
 #define TEMPORARIES byte i, j, k, word, found, running, refused; bool last, poison, requested, taken
 
+/* The stop lock, threads/fair_lock.c, as what it promises: one at a time, and where things go on for ever whoever heads
+ * the line is next. */
+#ifdef FOR_EVER
+bool closed[WORLDS];
+inline lock_stop(w)
+{
+    if
+    :: atomic { !stop_lock[w] && !closed[w] -> stop_lock[w] = true }
+    :: atomic { stop_lock[w] || closed[w] -> skip };
+        atomic { !closed[w] -> closed[w] = true };
+        atomic { !stop_lock[w] -> stop_lock[w] = true; closed[w] = false }
+    fi
+}
+#else
 inline lock_stop(w) { atomic { !stop_lock[w] -> stop_lock[w] = true } }
+#endif
 inline unlock_stop(w) { stop_lock[w] = false }
 
 inline set_limit(r)
@@ -66,7 +81,8 @@ inline release_one(r, mode)
     fi
 }
 
-inline try_acquire_one(r)
+/* returning: whether a refusal is noted. */
+inline try_acquire_one(r, returning)
 {
     atomic {
         if
@@ -75,7 +91,7 @@ inline try_acquire_one(r)
             taken = !((STOP_HOLDS_BACK && (state[r] & STOP)) || (DORMANT_HOLDS_BACK && (state[r] & DORMANT)));
             if
             :: taken -> state[r] = RUNNING
-            :: !taken && !(state[r] & DORMANT) && REFUSAL_IS_NOTED -> state[r] = state[r] | RETURNING
+            :: !taken && !(state[r] & DORMANT) && returning && REFUSAL_IS_NOTED -> state[r] = state[r] | RETURNING
             :: else
             fi
         fi;
@@ -116,7 +132,8 @@ inline release(r, mode)
     od
 }
 
-#define IS_HELD(word) (((word) & STOP) && MODE_OF(word) != RUNNING)
+#define IS_HELD(word) ((((word) & (STOP | DORMANT)) == STOP || (!DORMANT_WAITS_FOR_LOCK && ((word) & STOP))) && \
+                       MODE_OF(word) != RUNNING)
 
 /* tenure__futex_wake_for(&world->resumes, CHAIN, ...): any that sleep; all are WAKE_OTHERS here. */
 inline wake_sleepers(w, on)
@@ -177,14 +194,14 @@ inline wait_for_resume(r)
 }
 
 /* refused: the record, plus one, that a stop holds; 0: all are taken. */
-inline acquire_all()
+inline acquire_all(returning)
 {
     refused = 0;
     do
     :: i < WORLDS && refused == 0 ->
         if
         :: IS_SIBLING(RECORD(me, i)) && !OWNS_STOP(RECORD(me, i)) ->
-            try_acquire_one(RECORD(me, i));
+            try_acquire_one(RECORD(me, i), returning);
             if
             :: taken -> i++
             :: else -> refused = RECORD(me, i) + 1
@@ -231,15 +248,15 @@ inline wait_until_free(r)
 
 inline reacquire()
 {
-    returning[me] = true;
+    coming_back[me] = true;
     do
-    :: acquire_all();
+    :: acquire_all(true);
         if
         :: refused -> wait_until_free(refused - 1)
         :: else -> break
         fi
     od;
-    returning[me] = false
+    coming_back[me] = false
 }
 
 inline park(r)
@@ -442,17 +459,13 @@ inline stop_world(r)
         :: taken ->
             world_owner[WORLD_OF(r)] = (r) + 1;
             world_stop(WORLD_OF(r), true);
-            acquire_all();
+            acquire_all(!OWNER_IS_NOT_LET_IN);
             if
             :: refused && OWNER_GIVES_UP ->
                 world_owner[WORLD_OF(r)] = 0;
                 world_resume(WORLD_OF(r));
                 unlock_stop(WORLD_OF(r));
-                wait_until_free(refused - 1);
-                if
-                :: OWNER_WITHDRAWS -> withdraw_one(refused - 1)
-                :: else
-                fi
+                wait_until_free(refused - 1)
             :: refused && !OWNER_GIVES_UP -> wait_until_free(refused - 1); reacquire(); break
             :: else -> break
             fi

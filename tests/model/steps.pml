@@ -84,14 +84,21 @@
 #ifndef REFUSAL_IS_NOTED /* try_acquire_one: who is refused is RETURNING by the same exchange */
 #define REFUSAL_IS_NOTED 1
 #endif
+#ifndef WOKEN_RETURNS /* tenure__wake_dormant: its thread is RETURNING */
+#define WOKEN_RETURNS 1
+#endif
+#ifndef DORMANT_WAITS_FOR_LOCK /* is_held: a dormant thread does not wait for a stop's end */
+#define DORMANT_WAITS_FOR_LOCK 1
+#endif
 #ifndef DORMANT_STAYS_OUT /* ... but not who is dormant */
 #define DORMANT_STAYS_OUT 1
 #endif
 #ifndef WITHDRAWS /* acquire_all goes out of the other heaps, and is not let in there */
 #define WITHDRAWS 1
 #endif
-#ifndef OWNER_WITHDRAWS /* stop_world is not let in while it waits for the stop lock again */
-#define OWNER_WITHDRAWS 1
+#ifndef OWNER_IS_NOT_LET_IN /* stop_world, held back by another heap, is not let in there while it waits for the stop
+                             * lock again */
+#define OWNER_IS_NOT_LET_IN 1
 #endif
 #ifndef RELEASES_SIBLINGS /* tenure__release goes out of all heaps */
 #define RELEASES_SIBLINGS 1
