@@ -19,10 +19,11 @@ static void await_all(tenure_thread *self, int *turn)
 }
 
 /* Keeps until there is nothing left and everybody found that. */
-__attribute__((noinline)) static void fill(tenure_thread *self, int *turn)
+static void fill(tenure_thread *self, int *turn)
 {
     node *first = NULL;
     unsigned count = 0;
+    TENURE_FRAME(self, first);
     for (node *fresh; (fresh = tenure_new(self, node_type)) != NULL; first = fresh) {
         fresh->value = 3 + count++;
         TENURE_SET(self, fresh, next, first);
@@ -39,7 +40,6 @@ static void *hoard(void *arg)
     int turn = 0;
     for (int round = 0; round < ROUNDS; round++) {
         fill(self, &turn);
-        clobber_stack();
         await_all(self, &turn); /* everybody has let go: there is room again */
         for (unsigned i = 0; i < 1000; i++) REQUIRE(tenure_new_bytes(self, 100) != NULL);
         await_all(self, &turn);
@@ -50,7 +50,7 @@ static void *hoard(void *arg)
 
 static void exhaust(const char *words)
 {
-    tenure_heap *heap = heap_with(words);
+    tenure_heap *heap = precise_heap_with(words); /* no stale word on a stack keeps a list */
     tenure_oom_handler(heap, handler, NULL);
     pthread_t threads[THREADS];
     for (unsigned i = 0; i < THREADS; i++) REQUIRE(pthread_create(&threads[i], NULL, hoard, heap) == 0);

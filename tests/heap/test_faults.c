@@ -221,8 +221,9 @@ static bool try_census(tenure_thread *self)
 }
 static bool try_large(tenure_thread *self)
 {
-    const unsigned char *bytes = tenure_new_bytes(self, 3 << 20);
+    unsigned char *bytes = tenure_new_bytes(self, 3 << 20);
     for (size_t i = 0; bytes != NULL && i < 3 << 20; i += 1000) cr_assert(eq(int, bytes[i], 0));
+    if (bytes != NULL) memset(bytes, 0xff, 3 << 20);
     return bytes != NULL;
 }
 static bool try_small(tenure_thread *self)
@@ -394,6 +395,21 @@ Test(faults, at_random_under_load)
         check_chain(kept_chain, KEPT, 1);
         verify(self);
     }
+    heap_end(heap, self);
+}
+
+/* Memory that the system did not take back is not taken for zeroed. */
+Test(faults, memory_that_stays)
+{
+    tenure_heap *heap = precise_heap_with("max_heap=32m,return_delay=0,fault=madvise:1");
+    tenure_thread *self = tenure_attach(heap);
+    for (unsigned round = 0; round < 5; round++) {
+        for (unsigned i = 0; i < 5; i++) cr_assert(try_large(self));
+        collect(self, TENURE_GEN2);
+        const uint64_t calls = tenure__faults_calls();
+        while (tenure__faults_calls() < calls + 2) sched_yield(); /* the daemon tries to give it back */
+    }
+    cr_expect(eq(u64, stats_of(heap).returned_bytes, 0));
     heap_end(heap, self);
 }
 
