@@ -190,7 +190,7 @@ void tenure__stack_ask(pid_t tid, tenure__stack *stack)
     if (syscall(SYS_tgkill, getpid(), tid, question_signal) != 0) {
         stack->failure = "the thread is gone";
     } else if (!await_answer()) {
-        stack->failure = "the thread does not take the signal";
+        stack->failure = "no answer in 50 ms: the thread gets no processor, or blocks the signal";
     } else {
         /* From the interrupted frame on: the first two are the handler and what the kernel returns to from it. */
         const unsigned skipped = question.count > 2 ? 2 : 0;
