@@ -72,6 +72,7 @@ static tenure_status wait_for_condition(
     tenure__await_begin(os, &cond->lock, &mutex->lock, site);
     tenure__held_remove(os, at);
     tenure__check_gc(os, "a wait for a condition");
+    tenure__check_order(os, &mutex->lock, site);
     if (wait.released)
         tenure__with_context(os->records, wait_released, &wait);
     else

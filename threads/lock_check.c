@@ -31,7 +31,7 @@ static bool is_on(const tenure__os_thread *os) { return os->check_locks; }
 
 void tenure__check_order(const tenure__os_thread *os, const tenure__lock *lock, const void *site)
 {
-    if (!is_on(os) || lock->rank == 0) return;
+    if (!is_on(os) || lock->rank == 0 || tenure__holds(os, lock)) return; /* what is held is not waited for */
     const tenure__held *held = atomic_load_explicit(&os->held, memory_order_relaxed);
     for (uint32_t i = atomic_load_explicit(&os->held_count, memory_order_relaxed); i-- > 0;) {
         const tenure__lock *other = atomic_load_explicit(&held[i].lock, memory_order_relaxed);

@@ -53,6 +53,9 @@ Test(lock_check, rising_ranks_are_fine)
         tenure_mutex_lock(self, &low);
         tenure_rwlock_rdlock(self, &shared);
         tenure_mutex_lock(self, &high);
+        tenure_rwlock_rdlock(self, &shared); /* again: it waits for nobody */
+        tenure_rwlock_unlock(self, &shared);
+        cr_assert(eq(int, tenure_mutex_lock(self, &low), TENURE_EDEADLK));
         tenure_mutex_lock(self, &quiet); /* takes no part */
         tenure_mutex_unlock(self, &quiet);
         cr_assert(tenure_new_bytes(self, 24) != NULL);
@@ -63,6 +66,22 @@ Test(lock_check, rising_ranks_are_fine)
         tenure_rwlock_unlock(self, &shared);
         collect(self, TENURE_GEN0);
     }
+}
+
+static void waits_with_high(void)
+{
+    tenure_mutex_lock(self, &low);
+    tenure_mutex_lock(self, &high);
+    const struct timespec past = { 0 };
+    tenure_cond_timedwait(self, &cond, &low, &past);
+}
+
+Test(lock_check, a_condition_takes_its_mutex_back)
+{
+    aborts_with(waits_with_high);
+    says("locks are taken in rising order of rank");
+    says("holds \"high\" (rank 3) in ");
+    says("takes \"low\" (rank 1) in ");
 }
 
 __attribute__((noinline)) static void takes_high(void)
