@@ -106,7 +106,7 @@ def check(flags, compiler, options=()):
         made = run("spin", "-a", *flags.split(), os.path.join(HERE, "protocol.pml"))
         if made.returncode != 0 or "rror" in made.stdout:
             sys.exit(f"spin {flags}:\n{made.stdout}")
-        made = run("gcc", "-w", "-DCOLLAPSE", "-DMEMLIM=2000", *compiler.split(), "-o", "pan", "pan.c")
+        made = run("gcc", "-w", "-DCOLLAPSE", "-DMEMLIM=4000", *compiler.split(), "-o", "pan", "pan.c")
         if made.returncode != 0:
             sys.exit(f"gcc {flags}:\n{made.stdout}")
         return Outcome(run("./pan", "-n", "-m2000000", *options).stdout)
