@@ -89,9 +89,9 @@ static void release_one(tenure__mutator *mutator, uint32_t mode)
     if (state & TENURE__STOP) count_out(mutator);
 }
 
-/* From mode to RUNNING; false when a stop has claimed it, or it is dormant. *state: what was found. returning: flags for
- * whom a stop refuses. They are set by the same exchange: a thread that looked first and set them later could find a stop
- * at each look and none at each exchange, and would never be let in. */
+/* From mode to RUNNING; false when a stop has claimed it, or it is dormant. *state: what was found. returning: flags
+ * for whom a stop refuses. They are set by the same exchange: a thread that looked first and set them later could find
+ * a stop at each look and none at each exchange, and would never be let in. */
 static bool try_acquire_one(tenure__mutator *mutator, uint32_t returning, uint32_t *state)
 {
     /* acquire, both: pairs with the release of world_resume; the thread sees every object where the stop put it. */
@@ -176,9 +176,10 @@ static void sleep_until_resumed(tenure__mutator *mutator)
         if (!is_held(atomic_load_explicit(&mutator->state, memory_order_relaxed))) break;
         tenure__futex_wait_for(&world->resumes, seen, whom, start + patience_ns);
         patience_ns = 2 * (tenure__now_ns() - start) + SLEEP_FIRST_NS;
-        /* Once for every resume: threads that are held again already must not wake each other all the time. */
-        if (whom == WAKE_OTHERS && atomic_load_explicit(&world->resumes, memory_order_relaxed) != seen &&
-            atomic_load_explicit(&world->asleep, memory_order_relaxed) > 1)
+        /* Once for every resume: threads that are held again already must not wake each other all the time. seq_cst,
+         * both: who still sleeps on an older number counted itself before it looked at that number. */
+        if (whom == WAKE_OTHERS && atomic_load_explicit(&world->resumes, memory_order_seq_cst) != seen &&
+            atomic_load_explicit(&world->asleep, memory_order_seq_cst) > 1)
             tenure__futex_wake_for(&world->resumes, CHAIN, WAKE_OTHERS);
     }
     atomic_fetch_sub_explicit(&world->asleep, 1, memory_order_relaxed);
@@ -367,8 +368,8 @@ tenure__reach tenure__world_stop(tenure__world *world, bool dormant)
     atomic_store_explicit(&world->spinning_pays, running < world->processors, memory_order_relaxed);
     /* outstanding was zero and has gone below by as many as are out already: it changes by additions alone, so it does
      * not matter that their decrements are not ordered after anything of this stop. */
-    const bool late =
-        atomic_fetch_add_explicit(&world->outstanding, running, memory_order_acq_rel) + running != 0 && wait_for_all(world);
+    const bool late = atomic_fetch_add_explicit(&world->outstanding, running, memory_order_acq_rel) + running != 0 &&
+                      wait_for_all(world);
     return (tenure__reach) { running,
         running > 0 ? atomic_load_explicit(&world->last_stopped, memory_order_relaxed) : 0, late };
 }

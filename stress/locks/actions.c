@@ -58,7 +58,8 @@ static void timed_end(const timed *wait)
     const uint64_t now = now_ns(CLOCK_MONOTONIC);
     if (now < wait->deadline_ns) return;
     const uint64_t late = now - wait->deadline_ns;
-    for (uint64_t most = atomic_load(&latest_ns); late > most && !atomic_compare_exchange_weak(&latest_ns, &most, late);) {}
+    for (uint64_t most = atomic_load(&latest_ns);
+         late > most && !atomic_compare_exchange_weak(&latest_ns, &most, late);) {}
     REQUIRE(now_ns(CLOCK_PROCESS_CPUTIME_ID) - wait->cpu_ns < LATE_CPU_MS * 1000000ull);
 }
 
@@ -67,8 +68,9 @@ static void timed_end(const timed *wait)
 static void collect(worker *w, node **chain)
 {
     (void)chain;
-    const tenure_status status =
-        tenure_collect(w->self[any_heap(w)], (tenure_generation)(draw(w, 8) == 0 ? 2 : draw(w, 4) == 0 ? 1 : 0));
+    const tenure_status status = tenure_collect(w->self[any_heap(w)], (tenure_generation)(draw(w, 8) == 0   ? 2
+                                                                                          : draw(w, 4) == 0 ? 1
+                                                                                                            : 0));
     REQUIRE(status == TENURE_OK);
 }
 
@@ -109,11 +111,20 @@ static void grow_chain(worker *w, node **chain)
 static void dawdle(worker *w, node **chain)
 {
     switch (draw(w, 8)) {
-    case 0: garbage(w, chain); break;
-    case 1: poll_often(w, chain); break;
-    case 2: grow_chain(w, chain); break;
-    case 3: TENURE_BLOCKING_CALL(w->self[0], sched_yield()); break;
-    default: break;
+    case 0:
+        garbage(w, chain);
+        break;
+    case 1:
+        poll_often(w, chain);
+        break;
+    case 2:
+        grow_chain(w, chain);
+        break;
+    case 3:
+        TENURE_BLOCKING_CALL(w->self[0], sched_yield());
+        break;
+    default:
+        break;
     }
 }
 
@@ -283,13 +294,16 @@ static void go_out(worker *w, node **chain)
         nanosleep(&nap, NULL);
         break;
     }
-    case 1: tenure_nanosleep(self, &nap, NULL); break;
+    case 1:
+        tenure_nanosleep(self, &nap, NULL);
+        break;
     case 2: {
         TENURE_BLOCKING_SCOPE(self);
         come_back_inside(w, chain);
         break;
     }
-    default: TENURE_BLOCKING_CALL(self, sched_yield());
+    default:
+        TENURE_BLOCKING_CALL(self, sched_yield());
     }
 }
 
@@ -298,7 +312,8 @@ static void go_out(worker *w, node **chain)
 static uint64_t all_that_ran(void)
 {
     uint64_t sum = 0;
-    for (unsigned i = 0; i < the_settings.threads; i++) sum += atomic_load_explicit(&workers[i].ran, memory_order_relaxed);
+    for (unsigned i = 0; i < the_settings.threads; i++)
+        sum += atomic_load_explicit(&workers[i].ran, memory_order_relaxed);
     return sum;
 }
 

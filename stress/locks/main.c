@@ -45,7 +45,8 @@ void doing(worker *w, const char *what) { atomic_store(&w->doing, what); }
 
 void say_command(void)
 {
-    fprintf(stderr, "locks: to see it again: stress-locks --seed %lu --seconds %u --threads %u --heaps %u%s%s --options '%s'\n",
+    fprintf(stderr,
+        "locks: to see it again: stress-locks --seed %lu --seconds %u --threads %u --heaps %u%s%s --options '%s'\n",
         (unsigned long)the_settings.seed, the_settings.seconds, the_settings.threads, the_settings.heaps,
         the_settings.fork ? " --fork" : "", the_settings.stops ? " --stops" : "", the_settings.words);
 }
@@ -145,15 +146,33 @@ static void parse(int argc, char **argv)
         { 0 } };
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (c) {
-        case 's': the_settings.seed = strtoull(optarg, NULL, 10); break;
-        case 't': the_settings.seconds = number(optarg, 1000000); break;
-        case 'n': the_settings.threads = number(optarg, THREADS_MAX); break;
-        case 'h': the_settings.heaps = number(optarg, HEAPS_MAX); break;
-        case 'o': the_settings.words = optarg; break;
-        case 'w': the_settings.hang_seconds = number(optarg, 100000); break;
-        case 'f': the_settings.fork = true; break;
-        case 'x': the_settings.stops = true; break;
-        default: fputs(usage, stderr); exit(2);
+        case 's':
+            the_settings.seed = strtoull(optarg, NULL, 10);
+            break;
+        case 't':
+            the_settings.seconds = number(optarg, 1000000);
+            break;
+        case 'n':
+            the_settings.threads = number(optarg, THREADS_MAX);
+            break;
+        case 'h':
+            the_settings.heaps = number(optarg, HEAPS_MAX);
+            break;
+        case 'o':
+            the_settings.words = optarg;
+            break;
+        case 'w':
+            the_settings.hang_seconds = number(optarg, 100000);
+            break;
+        case 'f':
+            the_settings.fork = true;
+            break;
+        case 'x':
+            the_settings.stops = true;
+            break;
+        default:
+            fputs(usage, stderr);
+            exit(2);
         }
     }
     if (the_settings.seed == 0) the_settings.seed = now_ns(CLOCK_REALTIME);

@@ -1,4 +1,5 @@
-/* Looks whether every thread gets on. If one does not, it says what all of them do and aborts: the core has the rest. */
+/* Looks whether every thread gets on. If one does not, it says what all of them do and aborts: the core has the rest.
+ */
 #include "stress/locks/locks.h"
 #include <string.h>
 #include <time.h>
@@ -20,7 +21,8 @@ static void say_all(void)
     for (unsigned i = 0; i < the_settings.threads; i++) {
         const worker *w = &workers[i];
         fprintf(stderr, "locks: thread %u (tid %d)%s: %s, step %lu;", i, atomic_load(&w->tid),
-            atomic_load(&w->finished) ? " has ended" : "", atomic_load(&w->doing), (unsigned long)atomic_load(&w->steps));
+            atomic_load(&w->finished) ? " has ended" : "", atomic_load(&w->doing),
+            (unsigned long)atomic_load(&w->steps));
         say_file(w, "wchan");
         say_file(w, "syscall");
         fputc('\n', stderr);

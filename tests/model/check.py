@@ -2,6 +2,7 @@
 """Checks the model of the stop protocol with spin.
 
 check.py code [NAME...]     the protocol as the code has it: no error may be found
+check.py large [NAME...]    the same, for longer
 check.py steps [STEP...]    without one of its essential steps (steps.pml): an error has to be found
 """
 import os
@@ -24,7 +25,16 @@ CODE = {
     "attach": "-DTHREADS=2 -DDO_REATTACH",
     "heaps": "-DTHREADS=1 -DWORLDS=2 -DDAEMONS=1 -DDO_POLL -DDO_BLOCK",
     "join": "-DTHREADS=1 -DWORLDS=2 -DATTACHED=1 -DDO_ATTACH -DDO_POLL",
-    "owners": "-DTHREADS=2 -DWORLDS=2 -DDAEMONS=0 -DDO_OWN",
+    "owners": "-DTHREADS=2 -DWORLDS=2 -DDAEMONS=0 -DUSES=me -DDO_OWN",
+}
+
+# By hand.
+LARGE = {
+    "poll and block": "-DTHREADS=2 -DDO_POLL -DDO_BLOCK",
+    "lock with native": "-DTHREADS=2 -DDO_LOCK -DDO_NATIVE",
+    "two heaps": "-DTHREADS=1 -DWORLDS=2 -DDAEMONS=2 -DDO_BLOCK",
+    "owners of either": "-DTHREADS=2 -DWORLDS=2 -DDAEMONS=0 -DDO_OWN",
+    "owners, one daemon": "-DTHREADS=2 -DWORLDS=2 -DUSES=me -DDO_OWN",
 }
 
 # Threads that go on for ever, and stops back to back, under weak fairness: the properties at the end of protocol.pml.
@@ -39,7 +49,7 @@ LIVE = {
 ONE = "-DTHREADS=1 -DDO_POLL -DDO_BLOCK"
 RETURNS = "-DTHREADS=1 -DDO_BLOCK -DRETURNS -DFOR_EVER"
 # Thread 1 stops world 1, and waits for the end of the stops of world 0 meanwhile.
-HELD_BACK = "-DTHREADS=2 -DWORLDS=2 -DDO_BLOCK -DDO_OWN -DMAY_BLOCK=me==0 -DMAY_OWN=r==3"
+HELD_BACK = "-DTHREADS=2 -DWORLDS=2 -DUSES=1 -DDO_BLOCK -DDO_OWN -DMAY_BLOCK=me==0 -DMAY_OWN=me==1"
 STEPS = {
     "LIMIT_BEFORE_REQUEST": ONE,
     "REQUEST_BEFORE_POISON": ONE,
@@ -67,9 +77,10 @@ STEPS = {
     "SLEEPER_LOOKS": ONE,
     "DORMANT_STAYS_OUT": CODE["idle"],
     "WITHDRAWS": HELD_BACK,
-    "OWNER_IS_NOT_LET_IN": "-DTHREADS=2 -DWORLDS=2 -DDAEMONS=1 -DDO_OWN -DMAY_OWN=r%2==1",
+    "OWNER_IS_NOT_LET_IN": "-DTHREADS=2 -DWORLDS=2 -DUSES=1 -DDO_OWN",
     "RELEASES_SIBLINGS": "-DTHREADS=2 -DWORLDS=2 -DDAEMONS=0 -DDO_LEAD",
-    "ATTACH_RELEASES": "-DTHREADS=2 -DWORLDS=2 -DATTACHED=1+n/2 -DDO_ATTACH -DMAY_ATTACH=me==0 -DDO_OWN -DMAY_OWN=r==3",
+    "ATTACH_RELEASES": "-DTHREADS=2 -DWORLDS=2 -DUSES=me -DATTACHED=1+n/2 -DDO_ATTACH -DMAY_ATTACH=me==0 -DDO_OWN "
+    "-DMAY_OWN=me==1",
     "DETACH_LOCKS": "-DTHREADS=1 -DDO_REATTACH",
     "LOCK_RETRIES": "-DTHREADS=2 -DDO_LOCK",
     "LOCK_WAITS_RELEASED": "-DTHREADS=2 -DDO_LOCK",
@@ -109,7 +120,7 @@ def check(flags, compiler, options=()):
         made = run("gcc", "-w", "-DCOLLAPSE", "-DMEMLIM=4000", *compiler.split(), "-o", "pan", "pan.c")
         if made.returncode != 0:
             sys.exit(f"gcc {flags}:\n{made.stdout}")
-        return Outcome(run("./pan", "-n", "-m2000000", *options).stdout)
+        return Outcome(run("./pan", "-n", "-m4000000", *options).stdout)
 
 
 def report(right, name, text):
@@ -121,7 +132,7 @@ SAFE, FAIR = ("-DSAFETY", ()), ("-DNFAIR=3", ("-a", "-f"))
 
 
 def check_code(name):
-    flags, (compiler, options) = (CODE[name], SAFE) if name in CODE else (f"{LIVE[name]} -DFOR_EVER", FAIR)
+    flags, (compiler, options) = ((CODE | LARGE)[name], SAFE) if name in CODE | LARGE else (f"{LIVE[name]} -DFOR_EVER", FAIR)
     outcome = check(flags, f"-O1 {compiler}", options)
     if outcome.error or outcome.complete:
         return report(not outcome.error, name, f"{outcome.error or 'no error'}; {outcome.figures}")
@@ -144,6 +155,8 @@ def main():
     what, names = (sys.argv[1] if len(sys.argv) > 1 else ""), sys.argv[2:]
     if what == "code":
         right = [check_code(name) for name in names or [*CODE, *LIVE]]
+    elif what == "large":
+        right = [check_code(name) for name in names or LARGE]
     elif what == "steps":
         if set(named_steps()) != set(STEPS):
             sys.exit("steps.pml and STEPS name different steps")

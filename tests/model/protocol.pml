@@ -161,11 +161,15 @@ proctype Mutator(byte me)
     byte r; /* the record that it uses */
     TEMPORARIES;
 
+#ifdef USES /* always that world's */
+    r = RECORD(me, USES);
+#else
     r = RECORD(me, 0);
+#endif
     do
     :: runs();
         if
-#if WORLDS > 1
+#if WORLDS > 1 && !defined USES
         :: IS_SIBLING(RECORD(me, 0)) && IS_SIBLING(RECORD(me, 1)) -> r = RECORD(me, 1 - WORLD_OF(r))
 #endif
 #ifdef DO_POLL
