@@ -11,6 +11,6 @@ ReportHook(PRE_ALL)(struct criterion_test_set *set)
     {
         if (suite->tests == NULL) continue;
         FOREACH_SET(struct criterion_test * test, suite->tests)
-            if (test->data->timeout == 0) test->data->timeout = FOR_EVER_SECONDS;
+        if (test->data->timeout == 0) test->data->timeout = FOR_EVER_SECONDS;
     }
 }

@@ -29,8 +29,8 @@ static void wait_native(struct wait *wait)
                                        : pthread_cond_clockwait(cond, mutex, CLOCK_MONOTONIC, wait->deadline);
 }
 
-/* The mutex is owned natively. Whoever was released runs on return, owning it: it is given back if a stop holds the thread,
- * and then waited for as any other. */
+/* The mutex is owned natively. Whoever was released runs on return, owning it: it is given back if a stop holds the
+ * thread, and then waited for as any other. */
 static void come_back(struct wait *wait)
 {
     tenure__os_thread *os = wait->os;

@@ -88,7 +88,8 @@ static void wait_released(tenure__mutator *mutator, void *wait)
     tenure__win_released(mutator, wait);
 }
 
-/* Outside the stop set of every heap, but of one whose stop the thread owns. mutator: a record of it, NULL: it has none. */
+/* Outside the stop set of every heap, but of one whose stop the thread owns. mutator: a record of it, NULL: it has
+ * none. */
 static void wait_outside(tenure__mutator *mutator, tenure__lock_wait *wait)
 {
     if (mutator == 0 || mutator->depth != 0)

@@ -160,8 +160,9 @@ static bool is_held(uint32_t state)
 enum { WAKE_HOLDERS = 1, WAKE_OTHERS = 2, CHAIN = 2 };
 
 /* Holders of locks that others wait for are woken by who resumes, all of them. The others wake two each, so that the
- * one who resumes does not have to wake a hundred threads one by one. A thread that is woken may not get a processor (one
- * of low priority, one that a debugger holds): who waits behind it looks by itself, after as long as it has slept. */
+ * one who resumes does not have to wake a hundred threads one by one. A thread that is woken may not get a processor
+ * (one of low priority, one that a debugger holds): who waits behind it looks by itself, after as long as it has slept.
+ */
 static void sleep_until_resumed(tenure__mutator *mutator)
 {
     tenure__world *world = mutator->world;

@@ -19,8 +19,7 @@ static int wait_until(void *native, const struct timespec *deadline)
 {
     int result;
     pthread_cleanup_push(cancelled, 0);
-    do
-        result = result_of(deadline == 0 ? sem_wait(native) : sem_clockwait(native, CLOCK_MONOTONIC, deadline));
+    do result = result_of(deadline == 0 ? sem_wait(native) : sem_clockwait(native, CLOCK_MONOTONIC, deadline));
     while (result == EINTR);
     pthread_cleanup_pop(0);
     if (result == 0 && deadline != 0) tenure__tsan_acquire(native);

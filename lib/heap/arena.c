@@ -91,8 +91,8 @@ void tenure__arena_destroy(tenure_heap *heap)
     const uint32_t large_end = atomic_load(&heap->large_frontier);
     tenure__unpoison(heap->base, (size_t)atomic_load(&heap->frontier) << TENURE__BLOCK_SHIFT);
     if (large_end > heap->large_start)
-        tenure__unpoison(tenure__block_start(heap, heap->large_start),
-            (size_t)(large_end - heap->large_start) << TENURE__BLOCK_SHIFT);
+        tenure__unpoison(tenure__block_start(heap, heap->large_start), (size_t)(large_end - heap->large_start)
+                                                                           << TENURE__BLOCK_SHIFT);
     tenure__unmap(heap->reservation, heap->reservation_bytes);
     tenure__unmap(heap->side_tables, heap->side_bytes);
     pthread_mutex_destroy(&heap->large_lock);

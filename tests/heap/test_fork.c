@@ -225,7 +225,7 @@ static bool fork_inside(tenure_thread *thread, void *key, void *value, void *arg
     *(pid_t *)arg = child;
     if (child != 0) return true;
     alarm(CHILD_SECONDS);
-    if (SHADOWED) _exit(0);
+    if (SANITIZED) _exit(0);
     REQUIRE(tenure_collect(self, TENURE_GEN2) == TENURE_OK);
     /* Not yet: this walk goes on. */
     tenure__map_body *body = ((tenure__map_record *)roots.walked)->body;
@@ -338,7 +338,7 @@ static void fork_and_return(tenure_thread *thread, void *object, void *arg)
         return;
     }
     alarm(CHILD_SECONDS);
-    if (SHADOWED) _exit(0);
+    if (SANITIZED) _exit(0);
     REQUIRE(tenure_finalizers_drain(thread, 1) == TENURE_EDEADLK);
     renew(thread);
     for (unsigned i = 0; i < 10; i++)

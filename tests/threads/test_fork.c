@@ -744,7 +744,7 @@ Test(fork, finalizers)
 static void comes_back(tenure_thread *self, void *object, void *arg)
 {
     (void)object, (void)arg;
-    const pid_t child = SHADOWED ? 1 : fork();
+    const pid_t child = SANITIZED ? 1 : fork();
     REQUIRE(child >= 0);
     if (child != 0) {
         if (child != 1) TENURE_BLOCKING_CALL(self, require_success(child));

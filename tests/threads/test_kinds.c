@@ -123,8 +123,7 @@ static void *take_once(void *arg)
 static void waiter_start(tenure_thread *self, waiter *me)
 {
     me->thread = start_thread(take_once, me);
-    while (atomic_load(&me->self) == NULL ||
-           (mode_of(me->self) != TENURE__BLOCKED && atomic_load(&me->took) == 0)) {
+    while (atomic_load(&me->self) == NULL || (mode_of(me->self) != TENURE__BLOCKED && atomic_load(&me->took) == 0)) {
         tenure_poll(self);
         sched_yield();
     }

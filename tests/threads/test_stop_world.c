@@ -271,8 +271,8 @@ Test(stop_world, two_heaps_in_opposite_order)
     cr_assert(gt(ulong, atomic_load(&both), 0));
 }
 
-/* It wants to stop one heap, is held back by a stop of the other, gives its own up and waits for the stop lock again. If a
- * resume let it in to the other heap meanwhile, the next stop there would wait for a thread that waits. */
+/* It wants to stop one heap, is held back by a stop of the other, gives its own up and waits for the stop lock again.
+ * If a resume let it in to the other heap meanwhile, the next stop there would wait for a thread that waits. */
 static tenure_thread *_Atomic wants_to_own;
 static flag attached, go;
 
