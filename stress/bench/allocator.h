@@ -10,16 +10,17 @@
  *   BENCH_NEW_REFS(self, T, count)               an array of count NULL references to T
  *   BENCH_SET(self, object, field, value)        stores a reference; BENCH_SET_AT(self, refs, i, value) into an array
  *   BENCH_FREE(object)                           frees where BENCH_EXPLICIT is 1, else nothing
+ *   BENCH_PLACE(self), BENCH_DROP(self, place)   all that this thread allocated since then is dead: for bump allocation
  *   BENCH_POLL(self)                             a safepoint, where there are any
  *
- * Running out of memory ends the program with EXIT_EXHAUSTED and a line on stderr. */
+ * Running out of memory ends the program with EXIT_EXHAUSTED and a line on stderr, what it cannot do with EXIT_SKIPPED. */
 #ifndef BENCH_ALLOCATOR_H
 #define BENCH_ALLOCATOR_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-enum { EXIT_EXHAUSTED = 3 };
+enum { EXIT_EXHAUSTED = 3, EXIT_SKIPPED = 4 };
 
 __attribute__((noreturn, cold)) void bench_exhausted(void);
 
@@ -29,13 +30,20 @@ __attribute__((noreturn, cold)) void bench_exhausted(void);
 #include "allocator_libgc.h"
 #elif defined(BENCH_MALLOC)
 #include "allocator_malloc.h"
+#elif defined(BENCH_BUMP)
+#include "allocator_bump.h"
 #else
-#error "define BENCH_TENURE, BENCH_LIBGC or BENCH_MALLOC"
+#error "define BENCH_TENURE, BENCH_LIBGC, BENCH_MALLOC or BENCH_BUMP"
 #endif
 
 /* Once, from main's thread. max_heap_bytes 0: as the allocator decides; explicit allocators ignore it. */
 void bench_begin(uint64_t max_heap_bytes);
 void bench_end(void);
+
+#ifndef BENCH_PLACE /* collectors find out, explicit allocators are told object by object */
+#define BENCH_PLACE(self) ((void)(self), NULL)
+#define BENCH_DROP(self, place) ((void)(self), (void)(place))
+#endif
 
 /* Every thread that allocates, around its work. */
 bench_thread *bench_thread_begin(void);

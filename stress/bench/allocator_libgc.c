@@ -70,7 +70,7 @@ void bench_collections_report(void)
     result_text("version", version);
     result_count("markers", (uint64_t)GC_get_parallel() + 1);
     result_count_of("pause", "count", pauses.total.count);
-    result_seconds_of("pause", "seconds", (double)pauses.total.sum * 1e-9);
+    result_real_of("pause", "seconds", (double)pauses.total.sum * 1e-9);
     if (pauses.total.count != 0) {
         result_count_of("pause", "p50_ns", histogram_percentile(&pauses.total, 50));
         result_count_of("pause", "p99_ns", histogram_percentile(&pauses.total, 99));

@@ -1,12 +1,32 @@
-/* Tenure: one heap for the program; its statistics become keys of the result line. */
+/* Tenure: one heap for the program. Its statistics, and the pauses of the measured part as a listener is told of them,
+ * become keys of the result line. */
 #include "allocator.h"
 
+#include "histogram.h"
 #include "measure.h"
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { CATCH_UP_NS = 20 * 1000 * 1000 };
+#define TOLD_WITHIN_NS ((uint64_t)5 * 1000 * 1000 * 1000)
+
+struct pauses {
+    struct histogram total, cpu, reach;
+};
 
 static tenure_heap *heap;
+static uint64_t created_ns;
 static tenure_stats stats_at_begin;
+
+static struct {
+    pthread_mutex_t mutex;
+    uint64_t count, lost;     /* collections, those that were lost included; lost since the measured part began */
+    struct pauses pauses[3];  /* by generation, since the measured part began */
+    struct pauses minor, all; /* likewise: of Gen 0 and Gen 0+1, of all three */
+} told = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 
 static void must(tenure_status status, const char *what)
 {
@@ -22,6 +42,31 @@ void bench_exhausted(void)
     exit(EXIT_EXHAUSTED);
 }
 
+static void pauses_add(struct pauses *pauses, const tenure_collection *collection)
+{
+    histogram_add(&pauses->total, collection->total_ns);
+    histogram_add(&pauses->cpu, collection->cpu_ns);
+    histogram_add(&pauses->reach, collection->reach_ns);
+}
+
+/* Sleeps whenever it has caught up: being told then costs fifty wake-ups a second at most, not one for each
+ * collection. */
+static void on_event(const tenure_event *event, void *arg)
+{
+    (void)arg;
+    const tenure_collection *collection = event->collection;
+    if (event->kind != TENURE_EVENT_END || collection->generation < 0) return;
+    pthread_mutex_lock(&told.mutex);
+    told.count += 1 + collection->lost_before;
+    told.lost += collection->lost_before;
+    pauses_add(&told.pauses[collection->generation], collection);
+    if (collection->generation < TENURE_GEN2) pauses_add(&told.minor, collection);
+    pauses_add(&told.all, collection);
+    pthread_mutex_unlock(&told.mutex);
+    const uint64_t ended_ns = created_ns + collection->at_ns + collection->total_ns;
+    if (measure_now_ns() < ended_ns + CATCH_UP_NS) nanosleep(&(struct timespec) { 0, CATCH_UP_NS }, NULL);
+}
+
 void bench_begin(uint64_t max_heap_bytes)
 {
     tenure_options options;
@@ -31,7 +76,9 @@ void bench_begin(uint64_t max_heap_bytes)
         exit(EXIT_FAILURE);
     }
     if (max_heap_bytes != 0) options.max_heap = max_heap_bytes;
+    created_ns = measure_now_ns();
     must(tenure_heap_create(&heap, &options), "tenure_heap_create");
+    must(tenure_listen(heap, on_event, NULL), "tenure_listen");
 }
 
 void bench_end(void) { must(tenure_heap_destroy(heap), "tenure_heap_destroy"); }
@@ -54,38 +101,75 @@ void bench_idle_end(bench_thread *self) { tenure_leave_idle(self); }
 
 void bench_collect(bench_thread *self) { must(tenure_collect(self, TENURE_GEN2), "tenure_collect"); }
 
-void bench_collections_begin(void) { tenure_stats_read(heap, &stats_at_begin); }
-
-/* Counts and sums are those of the measured part. The percentiles and the maximum are the heap's since its creation:
- * distributions cannot be subtracted. */
-static void report_pauses(const char *name, const tenure_pauses *before, const tenure_pauses *after)
+static uint64_t collections_of(const tenure_stats *stats)
 {
-    const uint64_t count = after->total.count - before->total.count;
-    result_count_of(name, "count", count);
-    result_seconds_of(name, "seconds", (double)(after->total.sum_ns - before->total.sum_ns) * 1e-9);
-    result_seconds_of(name, "cpu_seconds", (double)(after->cpu.sum_ns - before->cpu.sum_ns) * 1e-9);
-    if (after->total.count == 0) return;
-    result_count_of(name, "p50_ns", after->total.p50_ns);
-    result_count_of(name, "p99_ns", after->total.p99_ns);
-    result_count_of(name, "max_ns", after->total.max_ns);
-    result_count_of(name, "cpu_p50_ns", after->cpu.p50_ns);
-    result_count_of(name, "cpu_p99_ns", after->cpu.p99_ns);
-    result_count_of(name, "cpu_max_ns", after->cpu.max_ns);
-    result_count_of(name, "reach_p50_ns", after->reach.p50_ns);
-    result_count_of(name, "reach_p99_ns", after->reach.p99_ns);
-    result_count_of(name, "reach_max_ns", after->reach.max_ns);
+    return stats->collections[TENURE_GEN0] + stats->collections[TENURE_GEN1] + stats->collections[TENURE_GEN2];
+}
+
+/* Until the listener was told of all collections so far; those that explicit calls and stops add meanwhile are few. */
+static void wait_until_told(void)
+{
+    tenure_stats stats;
+    tenure_stats_read(heap, &stats);
+    const uint64_t end_ns = measure_now_ns() + TOLD_WITHIN_NS;
+    for (bool all_told = false; !all_told;) {
+        pthread_mutex_lock(&told.mutex);
+        all_told = told.count >= collections_of(&stats);
+        pthread_mutex_unlock(&told.mutex);
+        if (!all_told) nanosleep(&(struct timespec) { 0, 1000 * 1000 }, NULL);
+        if (measure_now_ns() > end_ns) {
+            fprintf(stderr, "not told of all collections\n");
+            exit(EXIT_FAILURE);
+        }
+    }
+}
+
+void bench_collections_begin(void)
+{
+    wait_until_told();
+    pthread_mutex_lock(&told.mutex);
+    memset(told.pauses, 0, sizeof told.pauses);
+    memset(&told.minor, 0, sizeof told.minor);
+    memset(&told.all, 0, sizeof told.all);
+    told.lost = 0;
+    pthread_mutex_unlock(&told.mutex);
+    tenure_stats_read(heap, &stats_at_begin);
+}
+
+static void report_distribution(const char *name, const char *part, const struct histogram *histogram)
+{
+    char prefix[32];
+    snprintf(prefix, sizeof prefix, "%s%s", name, part);
+    result_count_of(prefix, "p50_ns", histogram_percentile(histogram, 50));
+    result_count_of(prefix, "p99_ns", histogram_percentile(histogram, 99));
+    result_count_of(prefix, "max_ns", histogram->max);
+}
+
+static void report_pauses(const char *name, const struct pauses *pauses)
+{
+    result_count_of(name, "count", pauses->total.count);
+    result_real_of(name, "seconds", (double)pauses->total.sum * 1e-9);
+    result_real_of(name, "cpu_seconds", (double)pauses->cpu.sum * 1e-9);
+    if (pauses->total.count == 0) return;
+    report_distribution(name, "", &pauses->total);
+    report_distribution(name, "_cpu", &pauses->cpu);
+    report_distribution(name, "_reach", &pauses->reach);
 }
 
 void bench_collections_report(void)
 {
+    static const char *const names[] = { "young", "gen1", "full" };
+    wait_until_told();
     tenure_stats stats;
     tenure_stats_read(heap, &stats);
     const tenure_stats *begin = &stats_at_begin;
     result_text("version", tenure_version());
-    report_pauses("young", &begin->pauses[TENURE_GEN0], &stats.pauses[TENURE_GEN0]);
-    report_pauses("gen1", &begin->pauses[TENURE_GEN1], &stats.pauses[TENURE_GEN1]);
-    report_pauses("full", &begin->pauses[TENURE_GEN2], &stats.pauses[TENURE_GEN2]);
-    report_pauses("pause", &begin->all, &stats.all);
+    pthread_mutex_lock(&told.mutex);
+    for (unsigned i = 0; i < 3; i++) report_pauses(names[i], &told.pauses[i]);
+    report_pauses("minor", &told.minor);
+    report_pauses("pause", &told.all);
+    result_count("pauses_lost", told.lost);
+    pthread_mutex_unlock(&told.mutex);
     result_count("max_heap_bytes", stats.max_heap_bytes);
     result_count("heap_bytes", stats.heap_bytes);
     result_count("committed_bytes", stats.committed_bytes);

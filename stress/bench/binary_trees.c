@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { DEPTH_MIN = 4 };
+enum { DEPTH_MIN = 4, NODE_BYTES = 32 /* in a collector's heap, its header included */ };
 
 struct node {
     struct node *left, *right;
@@ -41,9 +41,11 @@ static void tree_free(struct node *tree)
     BENCH_FREE(tree);
 }
 
-static void tree_done(struct node *tree)
+/* place: where it began. */
+static void tree_done(bench_thread *self, struct node *tree, void *place)
 {
     if (BENCH_EXPLICIT) tree_free(tree);
+    BENCH_DROP(self, place);
 }
 
 static uint64_t tree_nodes(uint64_t depth) { return (UINT64_C(1) << depth) - 1; }
@@ -61,18 +63,20 @@ static uint64_t trees_of_depth(bench_thread *self, uint64_t depth)
 {
     uint64_t counted = 0;
     for (uint64_t i = 0; i < iterations_at(depth); i++) {
+        void *place = BENCH_PLACE(self);
         struct node *tree = tree_build(self, depth);
         counted += tree_count(tree);
-        tree_done(tree);
+        tree_done(self, tree, place);
     }
     return counted;
 }
 
 static void stretch(bench_thread *self)
 {
+    void *place = BENCH_PLACE(self);
     struct node *tree = tree_build(self, depth_max + 1);
     must_count(tree_count(tree), tree_nodes(depth_max + 1));
-    tree_done(tree);
+    tree_done(self, tree, place);
 }
 
 static void trees_run(unsigned index, void *arg)
@@ -80,11 +84,12 @@ static void trees_run(unsigned index, void *arg)
     (void)index, (void)arg;
     bench_thread *self = bench_thread_begin();
     stretch(self);
+    void *place = BENCH_PLACE(self);
     struct node *long_lived = tree_build(self, depth_max);
     for (uint64_t depth = DEPTH_MIN; depth <= depth_max; depth += 2)
         must_count(trees_of_depth(self, depth), iterations_at(depth) * tree_nodes(depth));
     must_count(tree_count(long_lived), tree_nodes(depth_max));
-    tree_done(long_lived);
+    tree_done(self, long_lived, place);
     bench_thread_end(self);
 }
 
@@ -113,6 +118,7 @@ int main(int argc, char **argv)
     result_count("threads", threads);
     result_count("depth", depth_max);
     result_count("nodes", nodes_per_thread() * threads);
+    result_count("live_bytes", tree_nodes(depth_max + 1) * NODE_BYTES * threads);
     result_end();
     bench_end();
 }

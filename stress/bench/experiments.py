@@ -1,7 +1,7 @@
 """What is measured, against whom, and what is to be reached."""
 
 from dataclasses import dataclass
-from typing import Callable, Optional
+from typing import Callable
 
 Result = dict  # the key=value words of one run; numbers are floats
 
@@ -11,35 +11,52 @@ class Column:
     title: str
     value: Callable[[Result], float]
     form: str = "{:.2f}"
+    compared: bool = False  # ratios are shown, as of an experiment's primary column
 
 
 @dataclass(frozen=True)
 class Target:
-    """value of Tenure's run (against None) or the ratio of Tenure's to a peer's, compared with bound."""
+    """value of Tenure's run, or its ratio to the best of some peers of the same round, compared with bound."""
 
     title: str
     value: Callable[[Result], float]
     bound: float
-    against: Optional[str] = None
+    against: tuple = ()
     at_least: bool = False
     form: str = "{:.2f}"
+    own: str = "tenure"
 
     def holds(self, measured):
         return measured >= self.bound if self.at_least else measured <= self.bound
 
 
 @dataclass(frozen=True)
+class Across:
+    """The largest over the smallest median of Tenure's value in the experiments of those names."""
+
+    title: str
+    names: tuple
+    value: Callable[[Result], float]
+    bound: float
+    at_least = False
+    form = "{:.2f}"
+    holds = Target.holds
+
+
+@dataclass(frozen=True)
 class Experiment:
     name: str
     title: str
-    workload: str  # programs are bench-WORKLOAD-ALLOCATOR
+    workload: str  # what peers.py calls it by
     arguments: tuple
     quick_arguments: tuple
-    allocators: tuple
+    peers: tuple
     primary: Column  # of which ratios are shown
     columns: tuple
-    targets: tuple
-    higher_is_better: bool = False
+    targets: tuple = ()
+    heap_bytes: float = 0  # limit that HotSpot is given; the others read the arguments
+    memory_bytes: float = 0  # that has to be free
+    environment: tuple = ()  # name, value pairs
 
 
 def key(name, scale=1.0):
@@ -50,20 +67,30 @@ def quotient(above, below):
     return lambda result: result[above] / result[below]
 
 
-ALL = ("tenure", "libgc", "glibc", "mimalloc", "jemalloc")
+def plural(threads):
+    return f"{threads} thread{'s' if threads > 1 else ''}"
+
+
+MALLOCS = ("glibc", "mimalloc", "jemalloc")
+C_PEERS = ("tenure", "libgc", *MALLOCS)
+HOTSPOT = ("hotspot-serial", "hotspot-parallel", "hotspot-g1", "hotspot-zgc")
+WHIPPET = (
+    "whippet-pcc",
+    "whippet-generational-pcc",
+    "whippet-parallel-mmc",
+    "whippet-parallel-generational-mmc",
+    "whippet-stack-conservative-parallel-mmc",
+    "whippet-stack-conservative-parallel-generational-mmc",
+)
 US, MS, MB = 1e-3, 1e-6, 1e-6
 
 WALL = Column("wall s", key("wall_seconds"), "{:.3f}")
+START = Column("start s", key("start_seconds"))
 COMMON = (
-    Column("CPU s", key("cpu_seconds"), "{:.2f}"),
+    Column("CPU s", key("cpu_seconds"), "{:.2f}", compared=True),
     Column("peak MB", key("peak_rss_bytes", MB), "{:.0f}"),
 )
-PAUSES = (
-    Column("GC s", key("pause_seconds"), "{:.3f}"),
-    Column("pauses", key("pause_count"), "{:.0f}"),
-    Column("pause p50 us", key("pause_p50_ns", US), "{:.0f}"),
-    Column("max ms", key("pause_max_ns", MS), "{:.2f}"),
-)
+GC_TIME = Column("GC s", key("pause_seconds"), "{:.3f}")
 REQUESTS = Column("M requests/s", key("requests_per_s", 1e-6), "{:.2f}")
 LATENCY = (
     Column("p50 us", key("latency_p50_ns", US), "{:.2f}"),
@@ -71,55 +98,136 @@ LATENCY = (
     Column("p99.99 us", key("latency_p9999_ns", US), "{:.0f}"),
     Column("max ms", key("latency_max_ns", MS), "{:.1f}"),
 )
+PEAK_RSS = key("peak_rss_bytes")
+RSS_OVER_LIVE = quotient("peak_rss_bytes", "live_bytes")
+MANY_SURVIVORS = Target("young pause, many survivors, p99 ms", key("minor_p99_ns", MS), 3)
 
 
-def binary_trees(threads, mimalloc_bound):
-    plural = "s" if threads > 1 else ""
+def binary_trees(threads, *targets):
     return Experiment(
         name=f"binary_trees-{threads}",
-        title=f"Binary trees, depth 18, {threads} thread{plural}",
+        title=f"Binary trees, depth 18, {plural(threads)}",
         workload="binary_trees",
         arguments=("--depth", "18", "--threads", str(threads)),
         quick_arguments=("--depth", "15", "--threads", str(threads)),
-        allocators=ALL,
+        peers=(*C_PEERS, "bump", *HOTSPOT, "go", "ocaml"),
         primary=WALL,
-        columns=COMMON + PAUSES,
+        columns=(START, *COMMON, GC_TIME),
         targets=(
-            Target("time, x libgc", WALL.value, 0.40, "libgc"),
-            Target("time, x mimalloc", WALL.value, mimalloc_bound, "mimalloc"),
+            *targets,
+            Target("time, x libgc", WALL.value, 0.25, ("libgc",)),
+            Target("peak RSS, x live", RSS_OVER_LIVE, 3),
+            MANY_SURVIVORS,
         ),
     )
 
 
 def gcbench(threads):
-    plural = "s" if threads > 1 else ""
+    # What lives at the peak in one thread: two trees of depth 16 and half a million doubles.
+    heap_bytes = (2 * 131071 * 32 + 500000 * 8) * 2.5 * threads
     arguments = ("--threads", str(threads), "--heap-percent", "250")
     return Experiment(
         name=f"gcbench-{threads}",
-        title=f"GCBench with holes, heap 2.5x live ({31 * threads} MB), {threads} thread{plural}",
+        title=f"GCBench with holes, heap 2.5x live ({heap_bytes * MB:.0f} MB), {plural(threads)}",
         workload="gcbench",
         arguments=arguments,
         quick_arguments=arguments,
-        allocators=ALL,
+        peers=(*C_PEERS, "bump", *WHIPPET, *HOTSPOT, "go"),
         primary=WALL,
-        columns=COMMON + PAUSES,
-        targets=(Target("time, x libgc", WALL.value, 0.70, "libgc"),),
+        columns=(START, *COMMON, GC_TIME),
+        targets=(
+            Target("time, x Whippet's best", WALL.value, 0.8, WHIPPET),
+            Target("time, x libgc", WALL.value, 0.6, ("libgc",)),
+            Target("peak RSS, x Whippet's least", PEAK_RSS, 1, WHIPPET),
+        ),
+        heap_bytes=heap_bytes,
     )
 
 
-def cache(mebibytes, label, targets=()):
+def cache(mebibytes, label, peers, targets=(), memory_bytes=0):
     common = ("--live-mib", str(mebibytes), "--threads", "2", "--milliseconds")
     return Experiment(
         name=f"cache-{label}",
         title=f"Requests over a live cache, {mebibytes} MiB live, 2 threads",
         workload="cache",
-        arguments=common + ("3000",),
-        quick_arguments=common + ("500",),
-        allocators=ALL,
+        arguments=(*common, "2000"),
+        quick_arguments=(*common, "500"),
+        peers=peers,
         primary=REQUESTS,
-        columns=LATENCY + COMMON[1:],
-        targets=(Target("requests/s, x libgc", REQUESTS.value, 2.0, "libgc", at_least=True),) + targets,
-        higher_is_better=True,
+        columns=(*LATENCY, *COMMON[1:], START),
+        targets=targets,
+        memory_bytes=memory_bytes,
+    )
+
+
+CACHE_PEERS = (
+    *C_PEERS,
+    "tenure-thp",
+    "bump",
+    *HOTSPOT,
+    "hotspot-parallel-equal",
+    "hotspot-parallel-thp",
+    "go",
+)
+CACHE_TARGETS = (
+    Target("requests/s, x HotSpot Parallel's at equal RSS", REQUESTS.value, 1.2, ("hotspot-parallel-equal",), True),
+    Target("requests/s, x HotSpot Parallel's", REQUESTS.value, 1, ("hotspot-parallel",), True),
+    Target(
+        "requests/s, both with huge pages, x HotSpot Parallel's",
+        REQUESTS.value,
+        1,
+        ("hotspot-parallel-thp",),
+        True,
+        own="tenure-thp",
+    ),
+    Target("requests/s, x libgc", REQUESTS.value, 3.5, ("libgc",), True),
+    Target("peak RSS, x live", RSS_OVER_LIVE, 2),
+)
+FEW_SURVIVORS = (
+    Target("young pause, few survivors, p50 us", key("minor_p50_ns", US), 60, form="{:.0f}"),
+    Target("young pause, few survivors, p99 us", key("minor_p99_ns", US), 150, form="{:.0f}"),
+    Target("time to safepoint, p50 us", key("pause_reach_p50_ns", US), 5, form="{:.1f}"),
+    Target("time to safepoint, p99 us", key("pause_reach_p99_ns", US), 20, form="{:.1f}"),
+)
+
+
+def start_up(mebibytes):
+    common = ("--milliseconds", "0", "--threads", "2", "--live-mib")
+    return Experiment(
+        name=f"start_up-{mebibytes}m",
+        title=f"Start-up: filling the cache with {mebibytes} MiB, all of which survives, 2 threads",
+        workload="cache",
+        arguments=(*common, str(mebibytes)),
+        quick_arguments=(*common, "64"),
+        peers=(*C_PEERS, "bump", *HOTSPOT, "go"),
+        primary=WALL,
+        columns=(START, *COMMON, GC_TIME),
+        targets=(MANY_SURVIVORS,),
+    )
+
+
+def mark(markers, bound):
+    return Experiment(
+        name=f"mark-{markers}",
+        title=f"Full stop-the-world collections of 4 million objects, {markers} marker{'s' if markers > 1 else ''}",
+        workload="mark",
+        arguments=(),
+        quick_arguments=("--objects", "1000000", "--rounds", "2"),
+        peers=("tenure", "libgc"),
+        primary=Column("trees: M/s", key("trees_objects_per_s", 1e-6), "{:.1f}"),
+        columns=(
+            Column("CPU ns each", key("trees_cpu_ns"), "{:.1f}"),
+            Column("random: M/s", key("random_objects_per_s", 1e-6), "{:.1f}"),
+            Column("CPU ns each", key("random_cpu_ns"), "{:.1f}"),
+            Column("lists: M/s", key("lists_objects_per_s", 1e-6), "{:.1f}"),
+            Column("CPU ns each", key("lists_cpu_ns"), "{:.1f}"),
+            COMMON[1],
+        ),
+        targets=(
+            Target("objects/s, trees, x libgc", key("trees_objects_per_s"), bound, ("libgc",), True),
+            Target("objects/s, at random, x libgc", key("random_objects_per_s"), bound, ("libgc",), True),
+        ),
+        environment=(("TENURE_OPTIONS", f"workers={markers}"), ("GC_MARKERS", str(markers))),
     )
 
 
@@ -128,12 +236,30 @@ def idle_columns(title, prefix):
         Column(f"{title}: p50 us", key(f"{prefix}_p50_ns", US), "{:.1f}"),
         Column("p99", key(f"{prefix}_p99_ns", US), "{:.0f}"),
         Column("CPU p50", key(f"{prefix}_cpu_p50_ns", US), "{:.1f}"),
+        Column("reach p50", key(f"{prefix}_reach_p50_ns", US), "{:.2f}"),
         Column("Gen 0+1 p50", key(f"{prefix}_gen1_p50_ns", US), "{:.0f}"),
         Column("Gen 0 MB", key(f"{prefix}_gen0_budget_bytes", MB), "{:.0f}"),
     )
 
 
-def weak(kind, title, allocators=("tenure", "libgc")):
+def idle(count):
+    return Experiment(
+        name=f"idle-{count}",
+        title=f"Young pause with {count:,} idle attached threads, and with none",
+        workload="idle",
+        arguments=("--idle", str(count), "--milliseconds", "1000"),
+        quick_arguments=("--idle", str(count), "--milliseconds", "300"),
+        peers=("tenure",),
+        primary=Column("idle/none", quotient("idle_p50_ns", "alone_p50_ns"), "{:.2f}"),
+        columns=(*idle_columns("none", "alone"), *idle_columns("idle", "idle")),
+        targets=(
+            Target("median pause, x none", quotient("idle_p50_ns", "alone_p50_ns"), 1.2),
+            Target("median time to safepoint, x none", quotient("idle_reach_p50_ns", "alone_reach_p50_ns"), 1.2),
+        ),
+    )
+
+
+def weak(kind, title, peers=("tenure", "libgc")):
     measures = ("register", "young_alive", "young_dead", "full_alive", "full_dead")
     return Experiment(
         name=f"weak-{kind}",
@@ -141,28 +267,27 @@ def weak(kind, title, allocators=("tenure", "libgc")):
         workload="weak",
         arguments=("--rounds", "3"),
         quick_arguments=("--objects", "100000", "--rounds", "1"),
-        allocators=allocators,
+        peers=peers,
         primary=Column("full, alive", key(f"{kind}_full_alive_cpu_ns"), "{:.0f}"),
         columns=tuple(
             Column(measure.replace("_", ", "), key(f"{kind}_{measure}_cpu_ns"), "{:.0f}")
             for measure in measures
             if measure != "full_alive"
         ),
-        targets=(Target("full, alive, x libgc", key(f"{kind}_full_alive_cpu_ns"), 1.0, "libgc"),)
-        if "libgc" in allocators
+        targets=(Target("full, alive, x libgc", key(f"{kind}_full_alive_cpu_ns"), 1.0, ("libgc",)),)
+        if "libgc" in peers
         else (),
     )
 
 
 def intern(threads):
-    plural = "s" if threads > 1 else ""
     return Experiment(
         name=f"intern-{threads}",
-        title=f"A weak set of a million strings, {threads} thread{plural}",
+        title=f"A weak set of a million strings, {plural(threads)}",
         workload="intern",
         arguments=("--threads", str(threads)),
         quick_arguments=("--threads", str(threads), "--strings", "100000"),
-        allocators=("tenure",),
+        peers=("tenure",),
         primary=Column("M put/s", key("put_per_s", 1e-6), "{:.2f}"),
         columns=(
             Column("M get/s", key("get_per_s", 1e-6), "{:.2f}"),
@@ -171,60 +296,67 @@ def intern(threads):
             Column("get", key("get_cpu_ns"), "{:.0f}"),
             Column("put again", key("again_cpu_ns"), "{:.0f}"),
         ),
-        targets=(),
-        higher_is_better=True,
     )
 
 
+MICRO = Experiment(
+    name="micro",
+    title="Inlined calls, ns (for malloc: malloc and free; a store of theirs is plain)",
+    workload="micro",
+    arguments=(),
+    quick_arguments=("--calls", "500000"),
+    peers=C_PEERS,
+    primary=Column("allocate 24 bytes", key("allocate_ns"), "{:.2f}"),
+    columns=(
+        Column("store, young", key("store_young_ns"), "{:.2f}"),
+        Column("plain", key("plain_young_ns"), "{:.2f}"),
+        Column("store, old logged", key("store_old_ns"), "{:.2f}"),
+        Column("store, old first", key("store_first_ns"), "{:.1f}"),
+        Column("card, sequential", key("card_sequential_ns"), "{:.2f}"),
+        Column("plain", key("plain_sequential_ns"), "{:.2f}"),
+        Column("card, random", key("card_random_ns"), "{:.2f}"),
+        Column("plain", key("plain_random_ns"), "{:.2f}"),
+        Column("poll", key("poll_ns"), "{:.2f}"),
+    ),
+    targets=(
+        Target("TENURE_SET into young objects, x plain", quotient("store_young_ns", "plain_young_ns"), 1.5),
+        Target("card marking, sequential, x plain", quotient("card_sequential_ns", "plain_sequential_ns"), 2),
+        Target("card marking, random, x plain", quotient("card_random_ns", "plain_random_ns"), 2),
+    ),
+)
+
 EXPERIMENTS = (
-    binary_trees(1, 1.0),
-    binary_trees(2, 1.2),
+    binary_trees(
+        1,
+        Target("time, x mimalloc", WALL.value, 0.7, ("mimalloc",)),
+        Target("time, x HotSpot's best", WALL.value, 0.65, HOTSPOT),
+    ),
+    binary_trees(2, Target("time, x mimalloc", WALL.value, 0.9, ("mimalloc",))),
     gcbench(1),
     gcbench(2),
-    cache(
-        256,
-        "256m",
-        (
-            # Over all stops: nearly all are young ones, of Gen 0 or of Gen 0+1 as the collector decides.
-            Target("pause, median, us of wall time", key("pause_p50_ns", US), 150, form="{:.0f}"),
-            Target("time to safepoint, median, us", key("pause_reach_p50_ns", US), 10, form="{:.1f}"),
-        ),
-    ),
-    cache(1024, "1g"),
-    Experiment(
-        name="idle",
-        title="Young pause with 5,000 idle attached threads",
-        workload="idle",
-        arguments=("--idle", "5000", "--milliseconds", "1000"),
-        quick_arguments=("--idle", "5000", "--milliseconds", "300"),
-        allocators=("tenure",),
-        primary=Column("idle/none", quotient("idle_p50_ns", "alone_p50_ns"), "{:.2f}"),
-        columns=(
-            *idle_columns("none", "alone"),
-            *idle_columns("idle", "idle"),
-        ),
-        targets=(Target("median pause, x none", quotient("idle_p50_ns", "alone_p50_ns"), 1.3),),
-    ),
-    Experiment(
-        name="micro",
-        title="Inlined calls, ns (for malloc: malloc and free)",
-        workload="micro",
-        arguments=(),
-        quick_arguments=("--calls", "500000"),
-        allocators=ALL,
-        primary=Column("allocate 24 bytes", key("allocate_ns"), "{:.2f}"),
-        columns=(
-            Column("store, young", key("store_young_ns"), "{:.2f}"),
-            Column("store, old logged", key("store_old_ns"), "{:.2f}"),
-            Column("store, old first", key("store_first_ns"), "{:.1f}"),
-            Column("poll", key("poll_ns"), "{:.2f}"),
-        ),
-        targets=(),
-    ),
+    cache(64, "64m", ("tenure", "libgc", "mimalloc", "hotspot-parallel"), FEW_SURVIVORS),
+    cache(256, "256m", CACHE_PEERS, CACHE_TARGETS + FEW_SURVIVORS),
+    cache(1024, "1g", CACHE_PEERS, CACHE_TARGETS + FEW_SURVIVORS, 4 << 30),
+    cache(4096, "4g", ("tenure", "mimalloc", "hotspot-parallel"), FEW_SURVIVORS, 12 << 30),
+    start_up(256),
+    mark(1, 1.3),
+    mark(2, 2),
+    MICRO,
+    idle(100),
+    idle(10000),
     weak("weak", "weak references"),
     weak("finalizer", "finalizers"),
     weak("ephemeron", "ephemerons", ("tenure",)),
     weak("cleaner", "cleaners", ("tenure",)),
     intern(1),
     intern(2),
+)
+
+ACROSS = (
+    Across(
+        "young pause, p50, 64 MiB to 4 GiB live: largest over smallest",
+        ("cache-64m", "cache-256m", "cache-1g", "cache-4g"),
+        key("minor_p50_ns"),
+        1.2,
+    ),
 )

@@ -125,10 +125,12 @@ static void tree_free(struct node *tree)
     BENCH_FREE(tree);
 }
 
-static void tree_done(struct node *tree, int depth)
+/* place: where it began. */
+static void tree_done(struct work *work, struct node *tree, int depth, void *place)
 {
     edge_check(tree, depth);
     if (BENCH_EXPLICIT) tree_free(tree);
+    BENCH_DROP(work->self, place);
 }
 
 static size_t tree_nodes(int depth) { return ((size_t)1 << (depth + 1)) - 1; }
@@ -138,8 +140,9 @@ static size_t iterations_at(int depth) { return 2 * tree_nodes(DEPTH_MAX + 2) / 
 
 static void trees_of_depth(struct work *work, int depth)
 {
-    for (size_t i = iterations_at(depth); i != 0; i--) tree_done(tree_top_down(work, depth), depth);
-    for (size_t i = iterations_at(depth); i != 0; i--) tree_done(tree_bottom_up(work, depth), depth);
+    void *place = BENCH_PLACE(work->self);
+    for (size_t i = iterations_at(depth); i != 0; i--) tree_done(work, tree_top_down(work, depth), depth, place);
+    for (size_t i = iterations_at(depth); i != 0; i--) tree_done(work, tree_bottom_up(work, depth), depth, place);
 }
 
 static struct doubles *doubles_half_filled(struct work *work)
@@ -154,6 +157,7 @@ static void gcbench_run(unsigned index, void *arg)
 {
     (void)index, (void)arg;
     struct work work = { bench_thread_begin(), 0 };
+    void *place = BENCH_PLACE(work.self);
     struct node *long_lived = tree_top_down(&work, LONG_LIVED_DEPTH);
     struct doubles *array = doubles_half_filled(&work);
     for (int depth = DEPTH_MIN; depth <= DEPTH_MAX; depth += 2) trees_of_depth(&work, depth);
@@ -161,7 +165,7 @@ static void gcbench_run(unsigned index, void *arg)
         fprintf(stderr, "long-lived objects are broken\n");
         abort();
     }
-    tree_done(long_lived, LONG_LIVED_DEPTH);
+    tree_done(&work, long_lived, LONG_LIVED_DEPTH, place);
     BENCH_FREE(array);
     bench_thread_end(work.self);
 }

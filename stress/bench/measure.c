@@ -30,18 +30,6 @@ uint64_t measure_cpu_ns(void)
 
 static double seconds_of(struct timeval time) { return (double)time.tv_sec + (double)time.tv_usec * 1e-6; }
 
-/* The highest resident set since this program was executed. (getrusage's also counts the program that executed it.) */
-static uint64_t peak_rss_bytes(void)
-{
-    FILE *status = fopen("/proc/self/status", "r");
-    if (status == NULL) return 0;
-    char line[128];
-    uint64_t kibibytes = 0;
-    while (fgets(line, sizeof line, status) != NULL && sscanf(line, "VmHWM: %" SCNu64, &kibibytes) != 1) continue;
-    fclose(status);
-    return kibibytes * 1024;
-}
-
 static void usage(const char *program, const struct argument *arguments, size_t count)
 {
     fprintf(stderr, "usage: %s", program);
@@ -76,9 +64,9 @@ void arguments_parse(int argc, char **argv, const struct argument *arguments, si
 void measure_begin(void)
 {
     struct rusage used;
+    bench_collections_begin();
     getrusage(RUSAGE_SELF, &used);
     begin.cpu_seconds = seconds_of(used.ru_utime) + seconds_of(used.ru_stime);
-    bench_collections_begin();
     begin.wall_ns = measure_now_ns();
 }
 
@@ -90,7 +78,6 @@ void measure_end(const char *program)
     result_begin(program);
     result_real("wall_seconds", (double)wall_ns * 1e-9);
     result_real("cpu_seconds", seconds_of(used.ru_utime) + seconds_of(used.ru_stime) - begin.cpu_seconds);
-    result_count("peak_rss_bytes", peak_rss_bytes());
     bench_collections_report();
 }
 
@@ -107,7 +94,7 @@ void result_count_of(const char *prefix, const char *key, uint64_t value)
 
 void result_real(const char *key, double value) { printf(" %s=%.6f", key, value); }
 
-void result_seconds_of(const char *prefix, const char *key, double value) { printf(" %s_%s=%.6f", prefix, key, value); }
+void result_real_of(const char *prefix, const char *key, double value) { printf(" %s_%s=%.6f", prefix, key, value); }
 
 void result_end(void)
 {

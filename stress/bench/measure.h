@@ -34,7 +34,7 @@ void result_text(const char *key, const char *value);
 void result_count(const char *key, uint64_t value);
 void result_count_of(const char *prefix, const char *key, uint64_t value);
 void result_real(const char *key, double value);
-void result_seconds_of(const char *prefix, const char *key, double value);
+void result_real_of(const char *prefix, const char *key, double value);
 void result_end(void);
 
 #endif

@@ -1,12 +1,14 @@
-/* Nanoseconds per call of what the collector's interface inlines: allocating 24 bytes, storing a reference into a young
- * object, into an old one that is logged already, into an old one for the first time since a collection, and polling.
- * The best of several repetitions: interruptions only ever add. The peers' stores are plain and show what the loop
- * costs. */
+/* Nanoseconds per call of what the collector's interface inlines: allocating 24 bytes, storing a reference into young
+ * objects, into an old one that is logged already, into an old one for the first time since a collection, into a large
+ * old array in order and at random, and polling. The best of several repetitions: interruptions only ever add. Beside
+ * the stores that may need a barrier C's plain ones in the same loops; the peers' are plain anyway. */
 #include "allocator.h"
 #include "measure.h"
+#include "random.h"
+#include <stdbool.h>
 #include <stdio.h>
 
-enum { REPETITIONS = 7, OBJECTS = 16 * 1024 };
+enum { REPETITIONS = 7, OBJECTS = 16 * 1024, YOUNG = 4096, REFS = 1 << 20, PLACES = 1 << 16 };
 
 struct cell {
     struct cell *next;
@@ -35,16 +37,6 @@ static uint64_t store_ns(bench_thread *self, struct cell *into, struct cell *val
         BENCH_SET(self, into, next, value);
     }
     return measure_now_ns() - begin;
-}
-
-static uint64_t store_young_ns(bench_thread *self)
-{
-    struct cell *into = BENCH_NEW(self, cell, .next = NULL);
-    struct cell *value = BENCH_NEW(self, cell, .next = NULL);
-    const uint64_t elapsed_ns = store_ns(self, into, value);
-    BENCH_FREE(into);
-    BENCH_FREE(value);
-    return elapsed_ns;
 }
 
 static uint64_t store_old_ns(bench_thread *self)
@@ -78,6 +70,70 @@ static uint64_t store_first_ns(bench_thread *self)
     return elapsed_ns;
 }
 
+/* plain: C's own store, which young objects may have. The objects lie in the cache. */
+static inline __attribute__((always_inline)) uint64_t young_ns(bench_thread *self, bool plain)
+{
+    struct cell **cells = BENCH_NEW_REFS(self, struct cell, YOUNG);
+    for (uint64_t i = 0; i < YOUNG; i++) {
+        struct cell *made = BENCH_NEW(self, cell, .next = NULL);
+        BENCH_SET_AT(self, cells, i, made);
+    }
+    struct cell *value = cells[0];
+    const uint64_t begin = measure_now_ns();
+    for (uint64_t call = 0; call < calls; call += YOUNG) {
+        measure_opaque(cells);
+        for (uint64_t i = 0; i < YOUNG; i++)
+            if (plain)
+                cells[i]->next = value;
+            else
+                BENCH_SET(self, cells[i], next, value);
+    }
+    const uint64_t elapsed_ns = measure_now_ns() - begin;
+    for (uint64_t i = 0; i < YOUNG; i++) BENCH_FREE(cells[i]);
+    BENCH_FREE(cells);
+    return elapsed_ns;
+}
+
+static uint64_t store_young_ns(bench_thread *self) { return young_ns(self, false); }
+
+static uint64_t plain_young_ns(bench_thread *self) { return young_ns(self, true); }
+
+/* An array larger than the second-level cache. What is stored is old and has another reference, so that plain stores
+ * lose nothing. The array and that object are kept by micro_run's frame. */
+static struct cell **array, *array_value;
+static uint32_t places[PLACES];
+
+static void array_make(bench_thread *self)
+{
+    uint64_t random = random_seed(0);
+    array = BENCH_NEW_REFS(self, struct cell, REFS);
+    array_value = BENCH_NEW(self, cell, .next = NULL);
+    for (unsigned i = 0; i < PLACES; i++) places[i] = (uint32_t)random_below(&random, REFS);
+}
+
+static inline __attribute__((always_inline)) uint64_t array_ns(bench_thread *self, bool plain, bool at_random)
+{
+    struct cell **refs = array, *value = array_value;
+    const uint64_t begin = measure_now_ns();
+    for (uint64_t call = 0; call < calls; call++) {
+        measure_opaque(value);
+        const uint64_t i = at_random ? places[call % PLACES] : call % REFS;
+        if (plain)
+            refs[i] = value;
+        else
+            BENCH_SET_AT(self, refs, i, value);
+    }
+    return measure_now_ns() - begin;
+}
+
+static uint64_t card_sequential_ns(bench_thread *self) { return array_ns(self, false, false); }
+
+static uint64_t plain_sequential_ns(bench_thread *self) { return array_ns(self, true, false); }
+
+static uint64_t card_random_ns(bench_thread *self) { return array_ns(self, false, true); }
+
+static uint64_t plain_random_ns(bench_thread *self) { return array_ns(self, true, true); }
+
 static uint64_t poll_ns(bench_thread *self)
 {
     const uint64_t begin = measure_now_ns();
@@ -104,9 +160,20 @@ static void micro_run(void)
     result_begin("micro");
     repeat(self, "allocate_ns", allocate_ns, calls);
     repeat(self, "store_young_ns", store_young_ns, calls);
+    repeat(self, "plain_young_ns", plain_young_ns, calls);
     repeat(self, "store_old_ns", store_old_ns, calls);
     repeat(self, "store_first_ns", store_first_ns, OBJECTS);
     repeat(self, "poll_ns", poll_ns, calls);
+    array_make(self);
+    struct cell **kept = array, *kept_value = array_value;
+    bench_collect(self);
+    array = kept, array_value = kept_value;
+    repeat(self, "card_sequential_ns", card_sequential_ns, calls);
+    repeat(self, "plain_sequential_ns", plain_sequential_ns, calls);
+    repeat(self, "card_random_ns", card_random_ns, calls);
+    repeat(self, "plain_random_ns", plain_random_ns, calls);
+    measure_opaque(kept);
+    measure_opaque(kept_value);
     result_end();
     bench_thread_end(self);
 }

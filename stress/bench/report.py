@@ -3,16 +3,10 @@
 from statistics import median
 
 PAUSE_KINDS = (("young", "young"), ("gen1", "Gen 0+1"), ("full", "full"))
-PAUSE_KEYS = (
-    ("p50 us", "p50_ns"),
-    ("p99", "p99_ns"),
-    ("max", "max_ns"),
-    ("CPU p50 us", "cpu_p50_ns"),
-    ("p99", "cpu_p99_ns"),
-    ("max", "cpu_max_ns"),
-    ("reach p50 us", "reach_p50_ns"),
-    ("p99", "reach_p99_ns"),
-    ("max", "reach_max_ns"),
+PAUSE_KEYS = tuple(
+    (f"{title}{percentile}{unit if percentile == 'p50' else ''}", f"{part}{percentile}_ns")
+    for title, part, unit in (("", "", " us"), ("CPU ", "cpu_", " us"), ("reach ", "reach_", " us"))
+    for percentile in ("p50", "p99", "max")
 )
 
 
@@ -41,17 +35,15 @@ def spread(runs, function, form):
     return f"{form.format(median(found))} ({form.format(min(found))} to {form.format(max(found))})"
 
 
-def ratios(own, peer, function):
-    """Tenure's over the peer's, round by round: what the machine did to one round it did to both."""
-    pairs = []
-    for mine, other in zip(own, peer):
-        if mine is None or other is None:
-            continue
-        try:
-            pairs.append(function(mine) / function(other))
-        except (KeyError, ZeroDivisionError):
-            pass
-    return pairs
+def ratios(own, peers, function, best=min):
+    """Tenure's over the best peer's, round by round: what the machine did to one round it did to all."""
+    found = []
+    for mine, *others in zip(own, *peers):
+        theirs = values(done(others), function)
+        for value in values(done([mine]), function):
+            if theirs and best(theirs) != 0:
+                found.append(value / best(theirs))
+    return found
 
 
 def done(runs):
@@ -59,90 +51,128 @@ def done(runs):
 
 
 class Outcome:
-    """The runs of one experiment: per allocator a list with None for a round that failed, and why it failed."""
+    """The runs of one experiment: per peer a list with None for a round that failed, and why it failed. Beside them
+    which part of the processors others had meanwhile: other programs, and the machine's host."""
 
-    def __init__(self, experiment, runs, failures, hiccups):
+    def __init__(self, experiment, runs, failures, others, host):
         self.experiment = experiment
         self.runs = runs
         self.failures = failures
-        self.hiccups = hiccups
+        self.others = others
+        self.host = host
 
     def main_table(self):
         experiment = self.experiment
-        header = ["allocator", experiment.primary.title]
-        header += [column.title for column in experiment.columns]
-        compared = "tenure" in self.runs and len(experiment.allocators) > 1
-        if compared:
-            header.append("Tenure/it")
+        everything = [run for runs in self.runs.values() for run in done(runs)]
+        columns = [column for column in experiment.columns if values(everything, column.value)]
+        header = ["peer", experiment.primary.title, *(column.title for column in columns)]
+        compared = [(column, f"Tenure/it, {column.title}") for column in columns if column.compared]
+        compared = [(experiment.primary, "Tenure/it"), *compared]
+        if "tenure" in self.runs and len(self.runs) > 1:
+            header += [title for _, title in compared]
         rows = []
-        for allocator, runs in self.runs.items():
+        for peer, runs in self.runs.items():
             if not done(runs):
-                rows.append([allocator, self.failures[allocator]] + [""] * (len(header) - 2))
+                rows.append([peer, self.failures[peer]] + [""] * (len(header) - 2))
                 continue
-            row = [allocator, spread(done(runs), experiment.primary.value, experiment.primary.form)]
-            row += [middle(done(runs), column.value, column.form) for column in experiment.columns]
-            if compared:
-                pairs = ratios(self.runs["tenure"], runs, experiment.primary.value)
-                row.append(f"{median(pairs):.2f}" if pairs and allocator != "tenure" else "")
+            row = [peer, spread(done(runs), experiment.primary.value, experiment.primary.form)]
+            row += [middle(done(runs), column.value, column.form) for column in columns]
+            for column, title in compared:
+                if title in header:
+                    pairs = ratios(self.runs["tenure"], [runs], column.value)
+                    row.append(f"{median(pairs):.2f}" if pairs and peer != "tenure" else "")
             rows.append(row)
         return header, rows
 
     def pause_table(self):
-        runs = done(self.runs.get("tenure", []))
-        if not any("young_count" in run for run in runs):
-            return None
-        header = ["Tenure's pauses", "count", "s", "CPU s"] + [title for title, _ in PAUSE_KEYS]
+        header = ["pauses", "count", "s", "CPU s", *(title for title, _ in PAUSE_KEYS)]
         rows = []
-        for prefix, title in PAUSE_KINDS:
-            if not any(f"{prefix}_p50_ns" in run for run in runs):
-                continue
-            row = [title]
-            row.append(middle(runs, lambda run: run[f"{prefix}_count"], "{:.0f}"))
-            row.append(middle(runs, lambda run: run[f"{prefix}_seconds"], "{:.3f}"))
-            row.append(middle(runs, lambda run: run[f"{prefix}_cpu_seconds"], "{:.3f}"))
-            row += [middle(runs, lambda run: run[f"{prefix}_{name}"] * 1e-3, "{:.1f}") for _, name in PAUSE_KEYS]
-            rows.append(row)
+        for peer, runs in self.runs.items():
+            runs = done(runs)
+            kinds = PAUSE_KINDS if values(runs, lambda run: run["minor_count"]) else (("pause", ""),)
+            for prefix, title in kinds:
+                if not values(runs, lambda run: run[f"{prefix}_p50_ns"]):
+                    continue
+                row = [f"{peer} {title}".rstrip()]
+                row.append(middle(runs, lambda run: run[f"{prefix}_count"], "{:.0f}"))
+                row.append(middle(runs, lambda run: run[f"{prefix}_seconds"], "{:.3f}"))
+                row.append(middle(runs, lambda run: run[f"{prefix}_cpu_seconds"], "{:.3f}"))
+                row += [middle(runs, lambda run: run[f"{prefix}_{name}"] * 1e-3, "{:.1f}") for _, name in PAUSE_KEYS]
+                rows.append(row)
         return (header, rows) if rows else None
 
-    def verdict(self, target):
-        """(what was measured, verdict); None when it could not be."""
-        own = self.runs.get("tenure", [])
-        if target.against is None:
-            found = values(done(own), target.value)
-        else:
-            found = ratios(own, self.runs.get(target.against, []), target.value)
-        if not found:
-            return None, "not measured"
-        measured = median(found)
-        return measured, "ok" if target.holds(measured) else "MISSED"
-
-    def target_table(self):
-        if not self.experiment.targets or "tenure" not in self.runs:
-            return None
+    def target_rows(self):
         rows = []
         for target in self.experiment.targets:
-            measured, verdict = self.verdict(target)
-            relation = ">=" if target.at_least else "<="
-            shown = target.form.format(measured) if measured is not None else "-"
-            rows.append([target.title, f"{relation} {target.form.format(target.bound)}", shown, verdict])
-        return ["target", "to reach", "measured", "verdict"], rows
+            own = self.runs.get(target.own, [])
+            if target.against:
+                peers = [self.runs[name] for name in target.against if name in self.runs]
+                found = ratios(own, peers, target.value, max if target.at_least else min)
+            else:
+                found = values(done(own), target.value)
+            rows.append(target_row(target, median(found) if found else None))
+        return rows
+
+    def target_table(self):
+        return (TARGET_HEADER, self.target_rows()) if self.experiment.targets else None
 
     def notes(self):
         lines = []
-        for allocator, why in self.failures.items():
-            failed = sum(run is None for run in self.runs[allocator])
-            if failed and done(self.runs[allocator]):
-                lines.append(f"{allocator}: {failed} of {len(self.runs[allocator])} runs failed: {why}")
-        if self.hiccups:
-            gaps = self.hiccups["gaps_over_20us"] / self.hiccups["seconds"]
+        for peer, why in self.failures.items():
+            failed = sum(run is None for run in self.runs[peer])
+            if done(self.runs[peer]):
+                lines.append(f"{peer}: {failed} of {len(self.runs[peer])} runs failed: {why}")
+        everything = [run for runs in self.runs.values() for run in done(runs)]
+        if everything:
+            samples = sum(run["hiccups_samples"] for run in everything)
+            late = sum(run["hiccups_over_100us"] for run in everything) / samples
+            p99 = median([run["hiccups_p99_ns"] for run in everything]) * 1e-3
+            longest = max(run["hiccups_max_ns"] for run in everything) * 1e-6
             lines.append(
-                f"The machine itself, just before: {gaps:.0f} gaps over 20 us a second, "
-                f"the longest {self.hiccups['max_ns'] * 1e-6:.2f} ms."
+                f"The machine meanwhile woke threads{'' if everything[0]['hiccups_real_time'] else ' of no priority'} "
+                f"late by {p99:.0f} us (p99), by more than 100 us {late * 1000:.1f} times in 1,000, "
+                f"by {longest:.2f} ms at most."
             )
+        lines.append(
+            f"Other programs took {self.others:.0%} of its processors, its host {self.host:.0%}."
+            + (" Trust no wall time of this experiment." if self.others + self.host > BUSY else "")
+        )
         return lines
 
     def tables(self):
         return [table for table in (self.main_table(), self.pause_table(), self.target_table()) if table]
+
+
+BUSY = 0.05
+TARGET_HEADER = ["target", "to reach", "measured", "verdict"]
+
+
+def target_row(target, measured):
+    relation = ">=" if target.at_least else "<="
+    shown, verdict = "-", "not measured"
+    if measured is not None:
+        shown, verdict = target.form.format(measured), "ok" if target.holds(measured) else "MISSED"
+    return [target.title, f"{relation} {target.form.format(target.bound)}", shown, verdict]
+
+
+def across_measured(across, outcomes):
+    """None unless two of its experiments were measured."""
+    medians = []
+    for outcome in outcomes:
+        found = values(done(outcome.runs.get("tenure", [])), across.value)
+        if outcome.experiment.name in across.names and found:
+            medians.append(median(found))
+    return max(medians) / min(medians) if len(medians) > 1 else None
+
+
+def summary_table(acrosses, outcomes):
+    """Every target, those of the experiments and those across them."""
+    rows = [[outcome.experiment.name, *row] for outcome in outcomes for row in outcome.target_rows()]
+    for across in acrosses:
+        measured = across_measured(across, outcomes)
+        if measured is not None:
+            rows.append(["all of them", *target_row(across, measured)])
+    return (["experiment", *TARGET_HEADER], rows) if rows else None
 
 
 def text_table(header, rows):
@@ -159,17 +189,15 @@ def markdown_table(header, rows):
     return lines + ["| " + " | ".join(row) + " |" for row in rows]
 
 
-def as_text(outcome):
-    lines = [outcome.experiment.title]
-    for table in outcome.tables():
+def as_text(title, tables, notes=()):
+    lines = [title]
+    for table in tables:
         lines += ["  " + line for line in text_table(*table)] + [""]
-    lines += ["  " + note for note in outcome.notes()]
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join(lines + ["  " + note for note in notes]).rstrip() + "\n"
 
 
-def as_markdown(outcome):
-    lines = [f"### {outcome.experiment.title}", ""]
-    for table in outcome.tables():
+def as_markdown(title, tables, notes=()):
+    lines = [f"### {title}", ""]
+    for table in tables:
         lines += markdown_table(*table) + [""]
-    lines += outcome.notes()
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join(lines + ["\n".join(notes)]).rstrip() + "\n"
