@@ -2,7 +2,7 @@
  * thread; see report.h. What it looks at goes on changing: every line was true at some time since the deadline passed.
  */
 #include "threads/report.h"
-#include "lib/collection/format.h"
+#include "threads/format.h"
 #include <string.h>
 
 /* --- whom a late thread waits for --- */

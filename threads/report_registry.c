@@ -1,7 +1,7 @@
 /* What the registry knows of threads, and the threads of their locks. Runs on the watch's thread; see report.h. Records
  * are read under RCU. What lies in a thread's own memory (its name while it changes, its locks) is read through the
  * kernel: the thread may end meanwhile. */
-#include "lib/collection/format.h"
+#include "threads/format.h"
 #include "threads/report.h"
 #include <string.h>
 

@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 
-#include "lib/collection/format.h"
+#include "threads/format.h"
 
 /* --- histograms --- */
 

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "lib/collection/format.h"
+#include "threads/format.h"
 
 typedef enum unit { BYTES, OBJECTS, NANOSECONDS } unit;
 

@@ -1,6 +1,6 @@
 #include "lib/inspect/census.h"
 #include "lib/collection/cycle.h"
-#include "lib/collection/format.h"
+#include "threads/format.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

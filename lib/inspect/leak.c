@@ -5,9 +5,9 @@
  * components in it (Tarjan, SIAM J. Comput. 1972): an object lies on a cycle if its component has several members, or
  * if it refers to itself. The search runs in the stop, on a stack in memory that is mapped for it. */
 #include "lib/inspect/leak.h"
-#include "lib/collection/format.h"
 #include "lib/collection/trace.h"
 #include "lib/inspect/inspect.h"
+#include "threads/format.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

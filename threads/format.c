@@ -1,4 +1,4 @@
-#include "lib/collection/format.h"
+#include "threads/format.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Quantities as people read them: three digits and a unit. Integer arithmetic only, so that no locale puts a comma into
  * a log line. No allocation, no stdio streams. */
-#ifndef TENURE_LIB_COLLECTION_FORMAT_H
-#define TENURE_LIB_COLLECTION_FORMAT_H
+#ifndef TENURE_THREADS_FORMAT_H
+#define TENURE_THREADS_FORMAT_H
 
 #include <stdint.h>
 
