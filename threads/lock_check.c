@@ -11,20 +11,27 @@
 
 static const char *name_of(const tenure__lock *lock) { return lock->name != 0 ? lock->name : "unnamed"; }
 
+enum { PLACE_BYTES = 256 };
+
 /* Not in a stop, and the process is about to end: memory and streams may be used. */
+static const char *place(char bytes[PLACE_BYTES], const void *site)
+{
+    tenure__text text = { bytes, PLACE_BYTES, 0 };
+    tenure__code *code = tenure__calloc(1, sizeof *code);
+    if (code == 0) return "?";
+    tenure__symbol symbol;
+    tenure__code_read(code);
+    tenure__symbol_find(code, (uintptr_t)site, true, &symbol);
+    tenure__symbol_print(&symbol, &text);
+    free(code);
+    return bytes;
+}
+
 static void print_site(const char *what, const tenure__lock *lock, const void *site)
 {
-    char bytes[256] = "?";
-    tenure__text text = { bytes, sizeof bytes, 0 };
-    tenure__code *code = tenure__calloc(1, sizeof *code);
-    if (code != 0) {
-        tenure__symbol symbol;
-        tenure__code_read(code);
-        tenure__symbol_find(code, (uintptr_t)site, true, &symbol);
-        tenure__symbol_print(&symbol, &text);
-    }
-    fprintf(stderr, "tenure: check=locks:   %s \"%s\" (rank %u) in %s\n", what, name_of(lock), lock->rank, bytes);
-    free(code);
+    char bytes[PLACE_BYTES];
+    fprintf(stderr, "tenure: check=locks:   %s \"%s\" (rank %u) in %s\n", what, name_of(lock), lock->rank,
+        place(bytes, site));
 }
 
 static bool is_on(const tenure__os_thread *os) { return os->check_locks; }
@@ -73,15 +80,12 @@ void tenure__check_gc(const tenure__os_thread *os, const char *call)
     abort();
 }
 
-void tenure__check_blocking_call(const char *call)
+void tenure__check_failed_call(const char *call, const void *site)
 {
-    const tenure__os_thread *os = tenure__os_thread_self();
-    if (!is_on(os) || os->records == 0 || os->records->depth != 0 ||
-        (atomic_load_explicit(&os->records->state, memory_order_relaxed) & TENURE__MODE) != TENURE__RUNNING)
-        return;
+    char bytes[PLACE_BYTES];
     tenure__own_last_words();
-    fprintf(stderr,
-        "tenure: check=locks: %s blocks outside of a blocking region: stops wait for thread \"%s\" meanwhile\n", call,
-        os->records->name);
+    fprintf(stderr, "tenure: check=locks: thread \"%s\" waited in %s outside of a blocking region\n",
+        tenure__os_thread_self()->records->name, call);
+    fprintf(stderr, "tenure: check=locks:   called from %s\n", place(bytes, site));
     abort();
 }

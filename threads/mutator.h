@@ -251,8 +251,8 @@ void tenure__unlock_stop(tenure__world *world);
 bool tenure__check_poisons(const tenure__os_thread *os);
 /* call may collect: aborts if it holds such a lock. Owner. */
 void tenure__check_gc(const tenure__os_thread *os, const char *call);
-/* The calling thread is about to call what may block, as the system names it: aborts if it is attached and runs. */
-void tenure__check_blocking_call(const char *call);
+/* The calling thread, attached and in no region, has waited in a call of the system's, made from site: aborts. */
+_Noreturn void tenure__check_failed_call(const char *call, const void *site);
 
 /* Stopped: what this pause does to locks, for the statistics. */
 void tenure__count_parked_holders(tenure__world *world);

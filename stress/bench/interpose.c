@@ -12,7 +12,7 @@ enum { REPETITIONS = 9 };
 static uint64_t calls = 200 * 1000;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static int zero;
-static FILE *null;
+static FILE *null, *zeroes;
 
 static void lock_and_unlock(void)
 {
@@ -26,11 +26,14 @@ static void read_byte(void)
 }
 static void put_byte(void) { fputc('x', null); }
 static void put_line(void) { fputs("a line of some forty characters or so..\n", null); }
+static void print_number(void) { fprintf(null, "%d\n", 4711); }
+static void get_byte(void) { fgetc(zeroes); }
 
 static const struct {
     const char *name;
     void (*call)(void);
-} measured[] = { { "lock", lock_and_unlock }, { "read", read_byte }, { "fputc", put_byte }, { "fputs", put_line } };
+} measured[] = { { "lock", lock_and_unlock }, { "read", read_byte }, { "fputc", put_byte }, { "fputs", put_line },
+    { "fprintf", print_number }, { "fgetc", get_byte } };
 
 static uint64_t cpu_ns(void)
 {
@@ -63,10 +66,11 @@ int main(int argc, char **argv)
     arguments_parse(argc, argv, arguments, 1);
     zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
     null = fopen("/dev/null", "we");
+    zeroes = fopen("/dev/zero", "re");
     tenure_heap *heap;
     pthread_t thread;
     /* The C library locks less in a process that never had a second thread. */
-    if (zero < 0 || null == NULL || pthread_create(&thread, NULL, do_nothing, NULL) != 0 ||
+    if (zero < 0 || null == NULL || zeroes == NULL || pthread_create(&thread, NULL, do_nothing, NULL) != 0 ||
         pthread_join(thread, NULL) != 0 || tenure_heap_create(&heap, NULL) != TENURE_OK)
         return 1;
     result_begin("interpose");

@@ -98,7 +98,7 @@ static void await_sleep(void)
 /* What every scenario does while the other thread is blocked. */
 static void collect(void)
 {
-    await_sleep();
+    TENURE_BLOCKING_CALL(collecting, await_sleep());
     for (unsigned i = 0; i < 9; i++) REQUIRE(tenure_collect(collecting, (tenure_generation)(i % 3)) == TENURE_OK);
 }
 
@@ -596,63 +596,63 @@ static void free_database(void) { REQUIRE(sqlite3_exec(other_database, "COMMIT",
 /* --- the scenarios --- */
 
 static const struct scenario {
-    const char *name;
-    void (*prepare)(void);  /* main thread, alone */
-    void (*wait)(void);     /* the other thread: blocks */
-    void (*collects)(void); /* main thread: comes to collect() in some way */
-    void (*end)(void);      /* main thread: the other one may go on */
+    const char *name, *call; /* call: what the interposer sees it wait in, an expression of grep */
+    void (*prepare)(void);   /* main thread, alone */
+    void (*wait)(void);      /* the other thread: blocks */
+    void (*collects)(void);  /* main thread: comes to collect() in some way */
+    void (*end)(void);       /* main thread: the other one may go on */
 } scenarios[] = {
-    { "mutex", hold_mutex, want_mutex, collect, release_mutex },
-    { "mutex-timed", hold_mutex, want_mutex_timed, collect, release_mutex },
-    { "mutex-clock", hold_mutex, want_mutex_clock, collect, release_mutex },
-    { "rwlock-read", hold_rwlock, want_read, collect, release_rwlock },
-    { "rwlock-write", hold_rwlock, want_write, collect, release_rwlock },
-    { "condition", NULL, await_ready, collect, make_ready },
-    { "condition-timed", NULL, await_ready_timed, collect, make_ready },
-    { "semaphore", make_semaphore, want_semaphore, collect, post_semaphore },
-    { "barrier", make_barrier, reach_barrier, collect, reach_barrier },
-    { "once", NULL, want_once, do_once, NULL },
-    { "join", start_another, want_join, collect, send_byte },
-    { "read", make_pipe, want_read_call, collect, send_byte },
-    { "readv", make_pipe, want_readv, collect, send_byte },
-    { "write", fill_pipe, want_write_call, collect, drain_pipe },
-    { "recv", make_sockets, want_recv, collect, send_byte },
-    { "recvfrom", make_sockets, want_recvfrom, collect, send_byte },
-    { "recvmsg", make_sockets, want_recvmsg, collect, send_byte },
-    { "poll", make_pipe, want_poll, collect, send_byte },
-    { "ppoll", make_pipe, want_ppoll, collect, send_byte },
-    { "select", make_pipe, want_select, collect, send_byte },
-    { "pselect", make_pipe, want_pselect, collect, send_byte },
-    { "epoll", make_pipe, want_epoll, collect, send_byte },
-    { "accept", make_listener, want_accept, collect, connect_to_it },
-    { "fifo", make_fifo, want_fifo, collect, open_fifo },
-    { "fifo-stream", make_fifo, want_fifo_stream, collect, open_fifo },
-    { "flock", hold_flock, want_flock, collect, release_flock },
-    { "record-lock", hold_record_lock, want_record_lock, collect, release_record_lock },
-    { "waitpid", make_child, want_waitpid, collect, send_byte },
-    { "wait", make_child, want_wait, collect, send_byte },
-    { "waitid", make_child, want_waitid, collect, send_byte },
-    { "system", make_closed_pipe, want_system, collect, send_byte },
-    { "sigwait", block_signal, want_signal, collect, send_signal },
-    { "sigtimedwait", block_signal, want_signal_timed, collect, send_signal },
-    { "pause", catch_signal, want_pause, collect, send_signal },
-    { "sleep", catch_signal, want_sleep, collect, send_signal },
-    { "nanosleep", catch_signal, want_nanosleep, collect, send_signal },
-    { "clock-nanosleep", catch_signal, want_clock_nanosleep, collect, send_signal },
-    { "msgrcv", make_queue, want_message, collect, send_message },
-    { "semop", make_semaphores, want_semop, collect, do_semop },
-    { "fputs", hold_stream, want_fputs, collect, release_stream },
-    { "fprintf", hold_stream, want_fprintf, collect, release_stream },
-    { "flockfile", hold_stream, want_flockfile, collect, release_stream },
-    { "memory-stream", hold_memory_stream, want_fputs, collect, release_stream },
-    { "fgets", make_stream, want_fgets, collect, send_line },
-    { "getline", make_stream, want_getline, collect, send_line },
-    { "fread", make_stream, want_fread, collect, send_line },
-    { "fscanf", make_stream, want_fscanf, collect, send_line },
-    { "fflush", make_full_stream, want_fflush, collect, drain_pipe },
-    { "getaddrinfo", make_server, want_name, serve_name, NULL },
-    { "sqlite-mutex", make_database, want_database, use_database, NULL },
-    { "sqlite-busy", make_busy_database, want_busy_database, collect, free_database },
+    { "mutex", "pthread_mutex_lock", hold_mutex, want_mutex, collect, release_mutex },
+    { "mutex-timed", "pthread_mutex_timedlock", hold_mutex, want_mutex_timed, collect, release_mutex },
+    { "mutex-clock", "pthread_mutex_clocklock", hold_mutex, want_mutex_clock, collect, release_mutex },
+    { "rwlock-read", "pthread_rwlock_rdlock", hold_rwlock, want_read, collect, release_rwlock },
+    { "rwlock-write", "pthread_rwlock_timedwrlock", hold_rwlock, want_write, collect, release_rwlock },
+    { "condition", "pthread_cond_wait", NULL, await_ready, collect, make_ready },
+    { "condition-timed", "pthread_cond_timedwait", NULL, await_ready_timed, collect, make_ready },
+    { "semaphore", "sem_wait", make_semaphore, want_semaphore, collect, post_semaphore },
+    { "barrier", "pthread_barrier_wait", make_barrier, reach_barrier, collect, reach_barrier },
+    { "once", "pthread_once", NULL, want_once, do_once, NULL },
+    { "join", "pthread_join", start_another, want_join, collect, send_byte },
+    { "read", "read", make_pipe, want_read_call, collect, send_byte },
+    { "readv", "readv", make_pipe, want_readv, collect, send_byte },
+    { "write", "write", fill_pipe, want_write_call, collect, drain_pipe },
+    { "recv", "recv", make_sockets, want_recv, collect, send_byte },
+    { "recvfrom", "recvfrom", make_sockets, want_recvfrom, collect, send_byte },
+    { "recvmsg", "recvmsg", make_sockets, want_recvmsg, collect, send_byte },
+    { "poll", "poll", make_pipe, want_poll, collect, send_byte },
+    { "ppoll", "ppoll", make_pipe, want_ppoll, collect, send_byte },
+    { "select", "select", make_pipe, want_select, collect, send_byte },
+    { "pselect", "pselect", make_pipe, want_pselect, collect, send_byte },
+    { "epoll", "epoll_wait", make_pipe, want_epoll, collect, send_byte },
+    { "accept", "accept", make_listener, want_accept, collect, connect_to_it },
+    { "fifo", "open", make_fifo, want_fifo, collect, open_fifo },
+    { "fifo-stream", "fopen", make_fifo, want_fifo_stream, collect, open_fifo },
+    { "flock", "flock", hold_flock, want_flock, collect, release_flock },
+    { "record-lock", "fcntl", hold_record_lock, want_record_lock, collect, release_record_lock },
+    { "waitpid", "waitpid", make_child, want_waitpid, collect, send_byte },
+    { "wait", "wait", make_child, want_wait, collect, send_byte },
+    { "waitid", "waitid", make_child, want_waitid, collect, send_byte },
+    { "system", "system", make_closed_pipe, want_system, collect, send_byte },
+    { "sigwait", "sigwait", block_signal, want_signal, collect, send_signal },
+    { "sigtimedwait", "sigtimedwait", block_signal, want_signal_timed, collect, send_signal },
+    { "pause", "pause", catch_signal, want_pause, collect, send_signal },
+    { "sleep", "sleep", catch_signal, want_sleep, collect, send_signal },
+    { "nanosleep", "nanosleep", catch_signal, want_nanosleep, collect, send_signal },
+    { "clock-nanosleep", "clock_nanosleep", catch_signal, want_clock_nanosleep, collect, send_signal },
+    { "msgrcv", "msgrcv", make_queue, want_message, collect, send_message },
+    { "semop", "semop", make_semaphores, want_semop, collect, do_semop },
+    { "fputs", "fputs", hold_stream, want_fputs, collect, release_stream },
+    { "fprintf", "fprintf", hold_stream, want_fprintf, collect, release_stream },
+    { "flockfile", "flockfile", hold_stream, want_flockfile, collect, release_stream },
+    { "memory-stream", "flockfile", hold_memory_stream, want_fputs, collect, release_stream },
+    { "fgets", "fgets", make_stream, want_fgets, collect, send_line },
+    { "getline", "get.*", make_stream, want_getline, collect, send_line },
+    { "fread", "fread", make_stream, want_fread, collect, send_line },
+    { "fscanf", "fscanf", make_stream, want_fscanf, collect, send_line },
+    { "fflush", "fflush", make_full_stream, want_fflush, collect, drain_pipe },
+    { "getaddrinfo", "getaddrinfo", make_server, want_name, serve_name, NULL },
+    { "sqlite-mutex", "pthread_mutex_lock", make_database, want_database, use_database, NULL },
+    { "sqlite-busy", "usleep", make_busy_database, want_busy_database, collect, free_database },
 };
 
 static void *run_waiter(void *arg)
@@ -680,8 +680,16 @@ static void exit_in(long ms)
     REQUIRE(setitimer(ITIMER_REAL, &end, NULL) == 0);
 }
 
+/* As check=locks ends it. */
+static void aborted(int number)
+{
+    (void)number;
+    if (clean != NULL) clean();
+}
+
 static void run(const struct scenario *scenario)
 {
+    REQUIRE(signal(SIGABRT, aborted) != SIG_ERR);
     tenure_options options;
     REQUIRE(tenure_options_init(&options, NULL, 0) == TENURE_OK);
     REQUIRE(tenure_options_parse(&options, "max_heap=64m,verify=before,after", NULL, 0) == TENURE_OK);
@@ -700,7 +708,8 @@ static void run(const struct scenario *scenario)
 int main(int argc, char **argv)
 {
     if (argc != 3) {
-        for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++) puts(scenarios[i].name);
+        for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++)
+            printf("%s %s\n", scenarios[i].name, scenarios[i].call);
         return argc == 1 ? 0 : 2;
     }
     for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++) {

@@ -37,11 +37,12 @@ static void aborts_with(void (*fn)(void))
     }
     close(ends[1]);
     size_t used = 0;
-    for (ssize_t count; (count = read(ends[0], report + used, sizeof report - 1 - used)) > 0;) used += (size_t)count;
+    for (ssize_t count; (count = tenure_read(self, ends[0], report + used, sizeof report - 1 - used)) > 0;)
+        used += (size_t)count;
     report[used] = '\0';
     close(ends[0]);
     int status;
-    REQUIRE(waitpid(child, &status, 0) == child);
+    REQUIRE(tenure_waitpid(self, child, &status, 0) == child);
     const bool aborted = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
     cr_assert(aborted, "%s", report);
 }
@@ -160,17 +161,6 @@ Test(lock_check, no_gc_ends_with_the_lock)
     }
 }
 
-static void calls_read(void) { tenure__check_blocking_call("read"); }
-Test(lock_check, blocking_outside_of_a_region)
-{
-    aborts_with(calls_read);
-    says("read blocks outside of a blocking region");
-    TENURE_BLOCKING_CALL(self, tenure__check_blocking_call("read"));
-    tenure_detach(self);
-    tenure__check_blocking_call("read");
-    self = tenure_attach(heap);
-}
-
 Test(lock_check, off)
 {
     end();
@@ -182,7 +172,6 @@ Test(lock_check, off)
     tenure_mutex_lock(self, &quiet);
     cr_assert(tenure_new_bytes(self, 24) != NULL);
     tenure_poll(self);
-    tenure__check_blocking_call("read");
     tenure_mutex_unlock(self, &quiet);
     tenure_mutex_unlock(self, &low);
     tenure_mutex_unlock(self, &high);

@@ -244,7 +244,8 @@ INTERPOSED void syslog(int priority, const char *format, ...)
 {
     va_list list;
     va_start(list, format);
-    vsyslog(priority, format, list);
+    REGION;
+    REAL(vsyslog)(priority, format, list);
     va_end(list);
 }
 extern void __vsyslog_chk(int priority, int flag, const char *format, va_list list);
@@ -258,6 +259,7 @@ INTERPOSED void __syslog_chk(int priority, int flag, const char *format, ...)
 {
     va_list list;
     va_start(list, format);
-    __vsyslog_chk(priority, flag, format, list);
+    REGION;
+    REAL(__vsyslog_chk)(priority, flag, format, list);
     va_end(list);
 }

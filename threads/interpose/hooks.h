@@ -7,17 +7,19 @@
 #include <tenure/thread.h>
 
 #define TENURE__INTERPOSE_REGISTER "tenure__interpose_register"
-enum { TENURE__INTERPOSE_VERSION = 1 };
+enum { TENURE__INTERPOSE_VERSION = 2 };
 
 typedef struct tenure__interpose_hooks {
     uint32_t version; /* TENURE__INTERPOSE_VERSION; a table of another version is not used */
-    /* A record of the calling thread if a blocking call may become a region now, else NULL. */
-    tenure_thread *(*running)(void);
+    /* A record of the calling thread if a blocking call may become a region now, else NULL. Sets *watched if the call is a
+     * fault of the program should it have to wait (check=locks). */
+    tenure_thread *(*running)(bool *watched);
     void (*enter)(tenure_thread *); /* a stub that saves the caller's registers: its frame has to outlive the region */
     bool (*try_leave)(tenure_thread *); /* false: a stop holds the thread, which is still inside */
     void (*leave)(tenure_thread *);
     tenure_thread *(*come_in)(tenure_heap *); /* a callback of the blocking call runs the program's code */
     void (*go_out)(tenure_thread *);
+    void (*waited)(const char *call, const void *site); /* the watched call did; aborts */
 } tenure__interpose_hooks;
 
 typedef void tenure__interpose_register_fn(const tenure__interpose_hooks *hooks);

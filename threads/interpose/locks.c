@@ -8,11 +8,11 @@
 /* The common part; get is the real call and give undoes it, attempt is the one that does not wait. All give 0 or an
  * error number. A mutex whose owner died (EOWNERDEAD) is owned and stays so: giving it back would make it unusable. A
  * time that passed during the stop is forgiven by the last attempt. */
-#define WAIT_FOR_LOCK(get, give, attempt)                          \
+#define WAIT_FOR_LOCK(call, get, give, attempt)                    \
     do {                                                           \
         int error = (attempt);                                     \
         if (error != EBUSY) return error;                          \
-        REGION;                                                    \
+        REGION_OF(call);                                           \
         if (tenure__region.count == 0) return (get);               \
         for (;;) {                                                 \
             const int waited = (get);                              \
@@ -29,8 +29,11 @@
         }                                                          \
     } while (0)
 
-#define LOCK(name, parameters, arguments, lock, attempt, give) \
-    INTERPOSED int name parameters { WAIT_FOR_LOCK(REAL(name) arguments, REAL(give)(lock), REAL(attempt)(lock)); }
+#define LOCK(name, parameters, arguments, lock, attempt, give)                             \
+    INTERPOSED int name parameters                                                         \
+    {                                                                                      \
+        WAIT_FOR_LOCK(#name, REAL(name) arguments, REAL(give)(lock), REAL(attempt)(lock)); \
+    }
 
 #define TIMED (lock, end)
 #define CLOCKED (lock, clock, end)
@@ -61,18 +64,19 @@ static int semaphore_try(sem_t *semaphore)
     return REAL(sem_trywait)(semaphore) == 0 ? 0 : errno == EAGAIN ? EBUSY : errno;
 }
 
-#define SEMAPHORE(name, parameters, arguments)                                                                     \
-    static int wait_##name parameters                                                                              \
-    {                                                                                                              \
-        WAIT_FOR_LOCK(REAL(name) arguments == 0 ? 0 : errno, REAL(sem_post)(semaphore), semaphore_try(semaphore)); \
-    }                                                                                                              \
-    INTERPOSED int name parameters                                                                                 \
-    {                                                                                                              \
-        const int before = errno;                                                                                  \
-        pthread_testcancel(); /* the attempt is none, but these are cancellation points even if they succeed */    \
-        const int error = wait_##name arguments;                                                                   \
-        errno = error == 0 ? before : error;                                                                       \
-        return error == 0 ? 0 : -1;                                                                                \
+#define SEMAPHORE(name, parameters, arguments)                                                                  \
+    ALWAYS_INLINE int wait_##name parameters                                                                    \
+    {                                                                                                           \
+        WAIT_FOR_LOCK(                                                                                          \
+            #name, REAL(name) arguments == 0 ? 0 : errno, REAL(sem_post)(semaphore), semaphore_try(semaphore)); \
+    }                                                                                                           \
+    INTERPOSED int name parameters                                                                              \
+    {                                                                                                           \
+        const int before = errno;                                                                               \
+        pthread_testcancel(); /* the attempt is none, but these are cancellation points even if they succeed */ \
+        const int error = wait_##name arguments;                                                                \
+        errno = error == 0 ? before : error;                                                                    \
+        return error == 0 ? 0 : -1;                                                                             \
     }
 SEMAPHORE(sem_wait, (sem_t * semaphore), (semaphore))
 SEMAPHORE(sem_timedwait, (sem_t * semaphore, const struct timespec *end), (semaphore, end))

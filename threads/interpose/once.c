@@ -5,14 +5,15 @@
 
 struct once {
     void (*routine)(void);
-    const region *outer;
+    region *outer;
 };
 static _Thread_local struct once current __attribute__((tls_model("initial-exec")));
 
 static void go_out(unsigned *inside)
 {
-    const region *outer = current.outer;
+    region *outer = current.outer;
     for (unsigned i = *inside; i-- > 0;) outer->of[i].hooks->go_out(outer->of[i].self);
+    if (outer->watch != NULL) tenure__watch_begin(outer); /* what the routine does is not this call's */
 }
 
 static void run_routine(void)
@@ -28,7 +29,7 @@ static void run_routine(void)
 INTERPOSED int pthread_once(pthread_once_t *control, void (*routine)(void))
 {
     REGION;
-    if (tenure__region.count == 0) return REAL(pthread_once)(control, routine);
+    if (region_is_nothing(&tenure__region)) return REAL(pthread_once)(control, routine);
     current = (struct once) { routine, &tenure__region };
     return REAL(pthread_once)(control, run_routine);
 }

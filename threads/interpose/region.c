@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum { RCU_LIBRARIES_MAX = 8 };
 
@@ -67,14 +68,38 @@ static bool is_rcu_code(uintptr_t address)
     return false;
 }
 
-void tenure__region_find(region *out, const void *caller)
+void tenure__region_find(region *out, const char *call, const void *site)
 {
     const unsigned count = __atomic_load_n(&tenure__interpose_copies, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < count; i++) {
-        tenure_thread *self = copies[i]->running();
+        bool watched = false;
+        tenure_thread *self = copies[i]->running(&watched);
         if (self != NULL) out->of[out->count++] = (struct region_of) { copies[i], self };
+        if (watched) out->watch = copies[i];
     }
-    if (out->count != 0 && (tenure__in_handler() || is_rcu_code((uintptr_t)caller))) out->count = 0;
+    if (out->count == 0 && out->watch == NULL) return;
+    out->call = call;
+    out->site = site;
+    if (!tenure__in_handler() && !is_rcu_code((uintptr_t)site)) return;
+    out->count = 0;
+    out->watch = NULL;
+}
+
+/* --- check=locks --- */
+
+/* How often the thread has given its processor away to wait for something, and not been preempted. */
+static long sleeps_of_thread(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_THREAD, &usage);
+    return usage.ru_nvcsw;
+}
+
+void tenure__watch_begin(region *watched) { watched->sleeps = sleeps_of_thread(); }
+
+void tenure__watch_end(const region *watched)
+{
+    if (sleeps_of_thread() != watched->sleeps) watched->watch->waited(watched->call, watched->site);
 }
 
 void tenure__region_leave(region *left)
