@@ -84,10 +84,13 @@ void tenure__unmap(void *memory, size_t bytes)
     if (memory != 0) munmap(memory, bytes);
 }
 
-bool tenure__commit(void *memory, size_t bytes)
+static bool protect(void *memory, size_t bytes, int protection)
 {
-    return !fails(PROTECT, ENOMEM) && mprotect(memory, bytes, PROT_READ | PROT_WRITE) == 0;
+    return !fails(PROTECT, ENOMEM) && mprotect(memory, bytes, protection) == 0;
 }
+
+bool tenure__commit(void *memory, size_t bytes) { return protect(memory, bytes, PROT_READ | PROT_WRITE); }
+bool tenure__withdraw(void *memory, size_t bytes) { return protect(memory, bytes, PROT_NONE); }
 
 int tenure__advise(void *memory, size_t bytes, int advice)
 {

@@ -13,8 +13,9 @@ void *tenure__map(size_t bytes);
 /* Not accessible before it is committed. */
 void *tenure__reserve(size_t bytes);
 void tenure__unmap(void *memory, size_t bytes);
-/* Makes it readable and writable. */
+/* Makes it readable and writable, and inaccessible again. */
 bool tenure__commit(void *memory, size_t bytes);
+bool tenure__withdraw(void *memory, size_t bytes);
 /* madvise; 0 or -1. */
 int tenure__advise(void *memory, size_t bytes, int advice);
 

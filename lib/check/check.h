@@ -47,8 +47,8 @@ void tenure__stale_unwatch(tenure_heap *heap);
 /* Free blocks that nobody may access any more, linked through next; a free run. Stopped. */
 void tenure__vacate(tenure_heap *heap, uint32_t first, uint32_t count);
 void tenure__vacate_run(tenure_heap *heap, uint32_t head, uint32_t blocks);
-/* Access again, for who takes them. */
-void tenure__vacated_open(tenure_heap *heap, uint32_t block, uint32_t count);
+/* Access again, for who takes them; false: the system refuses. */
+bool tenure__vacated_open(tenure_heap *heap, uint32_t block, uint32_t count);
 /* All vacated blocks may be taken, the one that was vacated first before the others. */
 void tenure__vacated_release(tenure_heap *heap);
 

@@ -3,6 +3,7 @@
  * which object it was. What was in a vacated block is known from its header words, kept beside the heap: a forwarding
  * address if it moved, its header if it was not reached. */
 #include "lib/check/check.h"
+#include "threads/system.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@ static bool close_blocks(tenure_heap *heap, uint32_t block, uint32_t count)
     void *start = (void *)tenure__block_start(heap, block);
     const size_t bytes = (size_t)count << TENURE__BLOCK_SHIFT;
     tenure__unpoison((uintptr_t)start, bytes); /* the fault says more than AddressSanitizer could */
-    return madvise(start, bytes, MADV_DONTNEED) == 0 && mprotect(start, bytes, PROT_NONE) == 0;
+    return tenure__advise(start, bytes, MADV_DONTNEED) == 0 && tenure__withdraw(start, bytes);
 }
 
 void tenure__vacate(tenure_heap *heap, uint32_t first, uint32_t count)
@@ -46,13 +47,12 @@ void tenure__vacate_run(tenure_heap *heap, uint32_t head, uint32_t blocks)
     atomic_fetch_sub_explicit(&heap->resident_blocks, blocks, memory_order_relaxed);
 }
 
-void tenure__vacated_open(tenure_heap *heap, uint32_t block, uint32_t count)
+bool tenure__vacated_open(tenure_heap *heap, uint32_t block, uint32_t count)
 {
     const size_t granules = (size_t)count * TENURE__GRANULES;
-    if (mprotect((void *)tenure__block_start(heap, block), (size_t)count << TENURE__BLOCK_SHIFT,
-            PROT_READ | PROT_WRITE) != 0)
-        tenure__fatal(__func__, __LINE__, errno);
+    if (!tenure__commit((void *)tenure__block_start(heap, block), (size_t)count << TENURE__BLOCK_SHIFT)) return false;
     memset(&heap->checks.left[(size_t)block * TENURE__GRANULES], 0, granules * sizeof *heap->checks.left);
+    return true;
 }
 
 void tenure__vacated_release(tenure_heap *heap)

@@ -178,7 +178,10 @@ static uint32_t take_returned(tenure_heap *heap)
 {
     const uint32_t block = tenure__blocks_pop(heap, &heap->returned_blocks);
     if (block == TENURE__NO_BLOCK) return block;
-    if (heap->checks.left != 0) tenure__vacated_open(heap, block, 1);
+    if (heap->checks.left != 0 && !tenure__vacated_open(heap, block, 1)) {
+        tenure__blocks_push(heap, &heap->returned_blocks, block);
+        return TENURE__NO_BLOCK;
+    }
     tenure__unpoison(tenure__block_start(heap, block), TENURE__BLOCK_BYTES);
     atomic_fetch_add_explicit(&heap->resident_blocks, 1, memory_order_relaxed);
     return block;
@@ -260,7 +263,9 @@ uint32_t tenure__run_take(tenure_heap *heap, uint32_t blocks, bool *zeroed)
 {
     if (!charge(heap, blocks)) return TENURE__NO_BLOCK;
     tenure__own_lock(&heap->large_lock);
-    const uint32_t head = place_run_locked(heap, blocks);
+    uint32_t head = place_run_locked(heap, blocks);
+    if (head != TENURE__NO_BLOCK && heap->checks.left != 0 && !tenure__vacated_open(heap, head, blocks))
+        head = TENURE__NO_BLOCK;
     *zeroed = true;
     if (head != TENURE__NO_BLOCK) {
         heap->large_rover = head + blocks;
@@ -273,7 +278,6 @@ uint32_t tenure__run_take(tenure_heap *heap, uint32_t blocks, bool *zeroed)
             tenure__set_kind(heap, i, TENURE__KIND_RESERVED);
         }
         heap->blocks[head].run_blocks = blocks;
-        if (heap->checks.left != 0) tenure__vacated_open(heap, head, blocks);
         tenure__unpoison(tenure__block_start(heap, head), (size_t)blocks << TENURE__BLOCK_SHIFT);
         atomic_fetch_add_explicit(&heap->resident_blocks, fresh, memory_order_relaxed);
     }

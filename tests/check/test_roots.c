@@ -1,5 +1,6 @@
 /* check=roots: a local that is no root is found at its first use after an allocation. */
 #include "tests/check/told.h"
+#include "threads/system.h"
 
 typedef struct node {
     struct node *next;
@@ -106,6 +107,31 @@ static void make_a_list_again_and_again(void)
 Test(roots, right_programs_are_right)
 {
     begin_with("max_heap=4m,check=roots,verify=all");
+    make_a_list_again_and_again();
+    heap_end(heap, self);
+}
+
+/* Blocks that the system does not close stay open, those that it does not open are not there. */
+Test(roots, the_system_refuses)
+{
+    begin_with("max_heap=4m,check=roots,verify=after,fault=mprotect:0.3,madvise:0.3,seed:5");
+    node *list = NULL;
+    TENURE_FRAME(self, list);
+    uint64_t made = 0;
+    for (unsigned i = 0; i < 2000; i++) {
+        if (i % 20 == 0) tenure_new_bytes(self, 40000 + i);
+        node *next = tenure_new(self, node_type);
+        if (next == NULL) continue;
+        next->next = list;
+        next->value = made++;
+        list = next;
+    }
+    cr_expect(gt(u64, tenure__faults_failed(), 1000));
+    tenure__faults_set(NULL);
+    cr_assert(eq(int, tenure_verify(self), TENURE_OK));
+    for (node *at = list; at != NULL; at = at->next) cr_assert(eq(u64, at->value, --made));
+    cr_expect(eq(u64, made, 0));
+    list = NULL;
     make_a_list_again_and_again();
     heap_end(heap, self);
 }
