@@ -5,6 +5,21 @@
 #include "lib/collection/finalizer.h"
 #include "lib/collection/records.h"
 
+/* Cancelled, or another one took its place: the record in the table, if there is one, else the one that is not. */
+static bool is_void(const tenure__action *action, uint64_t target_header)
+{
+    if (action->fn == 0) return true;
+    return action->record.hash == 0 &&
+           (target_header & (TENURE__FINALIZER | TENURE__FINALIZER_TABLED)) != TENURE__FINALIZER;
+}
+
+/* The target's header, which says so: of the copy, if it has moved already. */
+static uint64_t target_header(const tenure__action *action)
+{
+    const uint64_t header = tenure__header_load(action->record.target);
+    return (header & TENURE__HEADER) != 0 ? header : tenure__header_load((uintptr_t)header);
+}
+
 void tenure__finalizers_trace(tenure__worker *worker)
 {
     tenure_heap *heap = worker->heap;
@@ -15,7 +30,10 @@ void tenure__finalizers_trace(tenure__worker *worker)
             for (uintptr_t at = heap->records[kind][generation].head; at != 0; at = tenure__record_at(at)->next) {
                 /* What has moved already still says here what is next. */
                 uintptr_t record = at;
-                if (tenure__action_at(at)->fn != 0) tenure__trace_slot(worker, &record);
+                const tenure__action *action = tenure__action_at(at);
+                const bool is_kept =
+                    kind == TENURE__FINALIZERS ? !is_void(action, target_header(action)) : action->fn != 0;
+                if (is_kept) tenure__trace_slot(worker, &record);
             }
 }
 
@@ -35,14 +53,6 @@ void tenure__make_due(tenure_heap *heap, uintptr_t record, unsigned generation)
 static unsigned final_generation(const tenure_heap *heap, uintptr_t object)
 {
     return tenure__final_generation(heap, tenure__block_index(heap, object));
-}
-
-/* Cancelled, or another one took its place: the record in the table, if there is one, else the one that is not. */
-static bool is_void(const tenure__action *action, uint64_t target_header)
-{
-    if (action->fn == 0) return true;
-    return action->record.hash == 0 &&
-           (target_header & (TENURE__FINALIZER | TENURE__FINALIZER_TABLED)) != TENURE__FINALIZER;
 }
 
 static void settle_finalizer(tenure_heap *heap, unsigned kind, uintptr_t was)

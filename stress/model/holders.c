@@ -1,7 +1,26 @@
 /* A thread's holders: every kind of root. */
 #include "stress/model/model.h"
 
-static bool holds_nothing(place of) { return of == SAVE_AREA && the_model.options.precise; }
+static _Thread_local uintptr_t tls_words[SLOTS];
+enum { PROGRAM_THREADS = 16 };
+static uintptr_t program_words[PROGRAM_THREADS][SLOTS];
+
+/* Whether the holder's slot may not be written just now, or nobody would look at it. */
+static bool holds_nothing(const thread *t, place of)
+{
+    switch (of) {
+    case SAVE_AREA:
+        return the_model.options.precise;
+    case FIBER:
+        return !t->on_fiber;
+    case TLS:
+        return !the_model.options.program;
+    case PROGRAM:
+        return !the_model.options.program || t->child || t->index >= PROGRAM_THREADS;
+    default:
+        return false;
+    }
+}
 
 static void visit_words(tenure_visitor *visitor, void *words) { tenure_visit_range(visitor, words, SLOTS); }
 
@@ -29,16 +48,34 @@ static void renew_fiber(thread *t)
     tenure_stack_remove(the_model.heap, before);
 }
 
+static uintptr_t *slots_of(const thread *t, place of)
+{
+    if (of == TLS) return tls_words;
+    if (of == PROGRAM) return program_words[t->index % PROGRAM_THREADS];
+    return memory_of(t, of);
+}
+
 void holders_begin(thread *t, uintptr_t *frame)
 {
-    tenure_heap *heap = the_model.heap;
     t->memory = calloc((size_t)(PLACES - ROOT) * SLOTS, sizeof *t->memory);
     must(t, t->memory != NULL, "calloc");
     for (unsigned i = 0; i < HOLDERS; i++) {
         holder *h = &t->holders[i];
         const unsigned at = i - FRAMES;
         *h = (holder) { .place = i < FRAMES ? FRAME : (place)(ROOT + at / SLOTS) };
-        h->slot = i < FRAMES ? &frame[i] : &memory_of(t, h->place)[at % SLOTS];
+        h->slot = i < FRAMES ? &frame[i] : &slots_of(t, h->place)[at % SLOTS];
+    }
+    pthread_mutex_lock(&the_model.threads_lock);
+    t->next = the_model.threads;
+    the_model.threads = t;
+    pthread_mutex_unlock(&the_model.threads_lock);
+}
+
+void holders_open(thread *t)
+{
+    tenure_heap *heap = the_model.heap;
+    for (unsigned i = FRAMES; i < HOLDERS; i++) {
+        holder *h = &t->holders[i];
         if (h->place == HANDLE) must(t, (h->handle = tenure_handle_new(t->self, NULL)) != NULL, "tenure_handle_new");
         if (h->place == ROOT) must(t, tenure_root_add(heap, h->slot) == TENURE_OK, "tenure_root_add");
     }
@@ -48,21 +85,13 @@ void holders_begin(thread *t, uintptr_t *frame)
         "an ambiguous range");
     must(t, tenure_root_callback_add(heap, visit_words, memory_of(t, CALLBACK)) == TENURE_OK, "a callback");
     t->fiber = add_fiber(t);
-    pthread_mutex_lock(&the_model.threads_lock);
-    t->next = the_model.threads;
-    the_model.threads = t;
-    pthread_mutex_unlock(&the_model.threads_lock);
 }
 
-void holders_end(thread *t)
+void holders_close(thread *t)
 {
     tenure_heap *heap = the_model.heap;
-    for (unsigned i = 0; i < HOLDERS; i++) holder_clear(t, &t->holders[i]);
-    pthread_mutex_lock(&the_model.threads_lock);
-    thread **link = &the_model.threads;
-    while (*link != t) link = &(*link)->next;
-    *link = t->next;
-    pthread_mutex_unlock(&the_model.threads_lock);
+    fiber_end(t);
+    for (unsigned i = FRAMES; i < HOLDERS; i++) holder_clear(t, &t->holders[i]);
     for (unsigned i = 0; i < HOLDERS; i++) {
         if (t->holders[i].place == HANDLE) tenure_handle_free(t->holders[i].handle);
         if (t->holders[i].place == ROOT) tenure_root_remove(heap, t->holders[i].slot);
@@ -71,6 +100,16 @@ void holders_end(thread *t)
     tenure_root_range_remove(heap, memory_of(t, VAGUE_RANGE));
     tenure_root_callback_remove(heap, visit_words, memory_of(t, CALLBACK));
     tenure_stack_remove(heap, t->fiber);
+}
+
+void holders_end(thread *t)
+{
+    for (unsigned i = 0; i < FRAMES; i++) holder_clear(t, &t->holders[i]);
+    pthread_mutex_lock(&the_model.threads_lock);
+    thread **link = &the_model.threads;
+    while (*link != t) link = &(*link)->next;
+    *link = t->next;
+    pthread_mutex_unlock(&the_model.threads_lock);
     free(t->memory);
 }
 
@@ -102,7 +141,7 @@ static void pin_instead(thread *t, holder *into, unsigned from)
 
 void holder_put(thread *t, holder *into, unsigned from)
 {
-    if (holds_nothing(into->place)) return;
+    if (holds_nothing(t, into->place)) return;
     local_set(t, LOCAL_OLD, holder_object(into), into->edge.target);
     edge next = { local_shadow(t, from), 0 };
     if (into->place == VAGUE_RANGE && next.target != NULL) {

@@ -138,45 +138,43 @@ KIND(made, tenure_alloc(self, made_type, 0), made_type)
 KIND(made_flex, tenure_alloc(self, made_flex_type, count), made_flex_type)
 
 /* name, fixed words and which of them are references, the same of elements, INSIDE, form, elements, weight */
-#define OF(kind_name, words, references, elements, of_element, inside_, form_, least_, most_, weight_) \
-    { .name = #kind_name,                                                                              \
-        .make = make_##kind_name,                                                                      \
-        .type = type_##kind_name,                                                                      \
-        .fixed_words = words,                                                                          \
-        .fixed_references = references,                                                                \
-        .element_words = elements,                                                                     \
-        .element_references = of_element,                                                              \
-        .inside = inside_,                                                                             \
-        .form = form_,                                                                                 \
-        .least = least_,                                                                               \
-        .most = most_,                                                                                 \
-        .weight = weight_,                                                                             \
-        .sort = ORDINARY },
-const kind model_kinds[] = { OF(tiny, 1, 0, 1, 0, 0, EXACT, 0, 0, 20) OF(leaf, 6, 0, 1, 0, 0, EXACT, 0, 0, 20) OF(
-    cell, 1, 1, 1, 0, 0, EXACT, 0, 0, 40) OF(node, 4, 6, 1, 0, 0, EXACT, 0, 0, 120) OF(wide, 16, 0xaabe, 1, 0, 0, EXACT,
-    0, 0, 20) OF(refs, 1, 0, 1, 1, 0, EXACT, 0, 40, 20) OF(refs, 1, 0, 1, 1, 0, EXACT, 2040, 9000, 3) OF(pairs, 2, 2, 2,
-    2, 0, EXACT, 0, 30, 20) OF(pairs, 2, 2, 2, 2, 0, EXACT, 1000, 4000, 3) OF(mixed, 2, 2, 2, 2, 2, EXACT, 0, 30,
-    10) OF(mixed, 2, 2, 2, 2, 2, EXACT, 1000, 2000, 1) OF(bytes, 0, 0, 0, 0, 0, EXACT, 0, 300, 40) OF(bytes, 0, 0, 0,
-    0, 0, EXACT, 300, 16500, 6) OF(bytes, 0, 0, 0, 0, 0, EXACT, 16300, 300000, 2) OF(aligned, 0, 0, 0, 0,
-    0, EXACT, 0, 6000, 4) OF(array, 0, 0, 1, 1, 0, EXACT, 0, 60, 20) OF(array, 0, 0, 1, 1, 0, EXACT, 2000, 20000, 2)
-        OF(structs, 0, 0, 4, 6, 0, EXACT, 0, 20, 10) OF(inside, 3, 6, 1, 0, 4, EXACT, 0, 0, 20)
-            OF(words, 4, 0xd, 1, 0, 0, TAGGED, 0, 0, 20) OF(custom, 4, 6, 1, 0, 0, EXACT, 0, 0, 10)
-                OF(custom_flex, 2, 2, 2, 2, 0, EXACT, 0, 30, 8) OF(custom_flex, 2, 2, 2, 2, 0, EXACT, 1000, 4000, 2)
-                    OF(vague, 4, 6, 1, 0, 0, VAGUE, 0, 0, 8) OF(vague_flex, 1, 0, 1, 1, 0, VAGUE, 0, 40, 6)
-                        OF(vague_flex, 1, 0, 1, 1, 0, VAGUE, 2040, 4000, 1) OF(made, 4, 5, 1, 0, 0, EXACT, 0, 0, 8)
-                            OF(made_flex, 3, 5, 3, 2, 0, EXACT, 0, 30, 8) };
+#define OF(kind_name, words, references, elements, of_element, inside_, form_, least_, most_, weight_)        \
+    {                                                                                                         \
+        .name = #kind_name, .make = make_##kind_name, .type = type_##kind_name, .fixed_words = words,         \
+        .fixed_references = references, .element_words = elements, .element_references = of_element,          \
+        .inside = inside_, .form = form_, .least = least_, .most = most_, .weight = weight_, .sort = ORDINARY \
+    }
+const kind model_kinds[] = { OF(tiny, 1, 0, 1, 0, 0, EXACT, 0, 0, 20), OF(leaf, 6, 0, 1, 0, 0, EXACT, 0, 0, 20),
+    OF(cell, 1, 1, 1, 0, 0, EXACT, 0, 0, 40), OF(node, 4, 6, 1, 0, 0, EXACT, 0, 0, 120),
+    OF(wide, 16, 0xaabe, 1, 0, 0, EXACT, 0, 0, 20), OF(refs, 1, 0, 1, 1, 0, EXACT, 0, 40, 20),
+    OF(refs, 1, 0, 1, 1, 0, EXACT, 2040, 9000, 3), OF(pairs, 2, 2, 2, 2, 0, EXACT, 0, 30, 20),
+    OF(pairs, 2, 2, 2, 2, 0, EXACT, 1000, 4000, 3), OF(mixed, 2, 2, 2, 2, 2, EXACT, 0, 30, 10),
+    OF(mixed, 2, 2, 2, 2, 2, EXACT, 1000, 2000, 1), OF(bytes, 0, 0, 0, 0, 0, EXACT, 0, 300, 40),
+    OF(bytes, 0, 0, 0, 0, 0, EXACT, 300, 16500, 6), OF(bytes, 0, 0, 0, 0, 0, EXACT, 16300, 300000, 2),
+    OF(aligned, 0, 0, 0, 0, 0, EXACT, 0, 6000, 4), OF(array, 0, 0, 1, 1, 0, EXACT, 0, 60, 20),
+    OF(array, 0, 0, 1, 1, 0, EXACT, 2000, 20000, 2), OF(structs, 0, 0, 4, 6, 0, EXACT, 0, 20, 10),
+    OF(inside, 3, 6, 1, 0, 4, EXACT, 0, 0, 20), OF(words, 4, 0xd, 1, 0, 0, TAGGED, 0, 0, 20),
+    OF(custom, 4, 6, 1, 0, 0, EXACT, 0, 0, 10), OF(custom_flex, 2, 2, 2, 2, 0, EXACT, 0, 30, 8),
+    OF(custom_flex, 2, 2, 2, 2, 0, EXACT, 1000, 4000, 2), OF(vague, 4, 6, 1, 0, 0, VAGUE, 0, 0, 8),
+    OF(vague_flex, 1, 0, 1, 1, 0, VAGUE, 0, 40, 6), OF(vague_flex, 1, 0, 1, 1, 0, VAGUE, 2040, 4000, 1),
+    OF(made, 4, 5, 1, 0, 0, EXACT, 0, 0, 8), OF(made_flex, 3, 5, 3, 2, 0, EXACT, 0, 30, 8) };
 const uint32_t model_kind_count = sizeof model_kinds / sizeof model_kinds[0];
 
 static const tenure_type *type_not_public(void) { return NULL; }
-const kind model_weak_kind = {
-    .name = "weak", .type = type_not_public, .fixed_words = 1, .element_words = 1, .fixed_references = 1, .sort = WEAK
-};
-const kind model_ephemeron_kind = { .name = "ephemeron",
-    .type = type_not_public,
-    .fixed_words = 2,
-    .element_words = 1,
-    .fixed_references = 3,
-    .sort = EPHEMERON };
+#define SPECIAL(name_, words, references, weak_, sort_)                                   \
+    {                                                                                     \
+        .name = name_, .type = type_not_public, .fixed_words = words, .element_words = 1, \
+        .fixed_references = references, .weak = weak_, .sort = sort_                      \
+    }
+const kind model_weak_kind = SPECIAL("weak", 1, 1, 1, WEAK);
+const kind model_ephemeron_kind = SPECIAL("ephemeron", 2, 3, 2, EPHEMERON);
+const kind model_watch_kind = SPECIAL("watch", 1, 1, 1, WATCH);
+const kind model_cleaner_kind = SPECIAL("cleaner", 0, 0, 0, CLEANER);
+const kind model_map_kinds[] = { [KEYS] = SPECIAL("map of weak keys", 0, 0, 0, MAP),
+    [VALUES] = SPECIAL("map of weak values", 0, 0, 0, MAP),
+    [BOTH] = SPECIAL("map of both weak", 0, 0, 0, MAP),
+    [SET] = SPECIAL("weak set", 0, 0, 0, MAP) };
+const kind model_token_kind = OF(node, 4, 6, 1, 0, 0, EXACT, 0, 0, 0);
 
 /* --- words --- */
 
@@ -229,6 +227,7 @@ static bool is_reference(const kind *of, size_t word)
 
 /* No address: the highest bit is set. */
 static uint64_t data_word(uint64_t pattern, size_t word) { return model_mix(pattern + word) | (uint64_t)1 << 63; }
+uint64_t kind_first_word(uint64_t pattern) { return data_word(pattern, 0); }
 
 /* Of bytes: whole words, and what is left. */
 static size_t tail_bytes(const kind *of, size_t count) { return of->element_words == 0 ? count % 8 : 0; }

@@ -144,8 +144,11 @@ int main(int argc, char **argv)
     if (runs == 1) {
         alarm(timeout_s);
         model_run(&options);
-        printf("%u checks, %u exact; %u allocations refused\n", the_model.checks, the_model.exact_checks,
-            the_model.refusals);
+        printf(
+            "%u checks, %u exact; %u allocations refused; %u finalizers, %u cleaners, %u death callbacks ran, %u map "
+            "entries died\n",
+            the_model.checks, the_model.exact_checks, the_model.refusals, the_model.finalized, the_model.cleaned,
+            the_model.watched, the_model.entries_died);
         return 0;
     }
     unsigned failed = 0;

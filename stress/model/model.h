@@ -47,12 +47,17 @@ typedef struct kind {
     form form;                                     /* of the others */
     uint32_t least, most;                          /* elements */
     uint32_t weight;
-    enum { ORDINARY, WEAK, EPHEMERON } sort; /* the others are made by calls of their own; nobody stores into them */
+    /* The others are made by calls of their own; nobody stores into them, and of their slots the first (weak) are not
+     * kept. */
+    enum { ORDINARY, WEAK, EPHEMERON, WATCH, CLEANER, MAP } sort;
+    uint32_t weak;
 } kind;
 
+enum { KEYS, VALUES, BOTH, SET }; /* maps: indexes of model_map_kinds */
 extern const kind model_kinds[];
 extern const uint32_t model_kind_count;
-extern const kind model_weak_kind, model_ephemeron_kind;
+extern const kind model_weak_kind, model_ephemeron_kind, model_watch_kind, model_cleaner_kind, model_map_kinds[4];
+extern const kind model_token_kind; /* made for one purpose: its first word tells it from all others */
 enum { MODEL_REF_TAGS = 0x0007, MODEL_TAGS = 3 };
 void model_kinds_prepare(void);
 
@@ -65,6 +70,7 @@ size_t kind_adjacent(const kind *of, size_t count, size_t slot);
 /* The data words of an object of that pattern; false: one differs. */
 void kind_fill(const kind *of, void *object, size_t count, size_t from_byte, uint64_t pattern);
 bool kind_check(const kind *of, const void *object, size_t count, uint64_t pattern);
+uint64_t kind_first_word(uint64_t pattern);
 
 /* --- shadows --- */
 
@@ -83,6 +89,12 @@ typedef struct shadow {
     void *object;   /* where */
     bool settled;   /* by that walk, if it is weak or an ephemeron */
     struct shadow *weak; /* its shared weak reference: the second, and all later ones while it lives */
+    struct death *finalizer; /* what is registered for it; of a cleaner, a watch: what is to run */
+    struct entry *entries;   /* of a map */
+    uint64_t strong;         /* epoch of the walk that met it strongly: not only by what is due */
+    bool cleaned;            /* a cleaner says that it is gone */
+    bool vague;              /* a map that may have entries which the model gave up */
+    bool busy;               /* some thread registers something of it, or changes the map */
     atomic_flag locked;
     unsigned copiers; /* locked: threads that copy it just now, during which nobody stores into it */
     size_t slots;
@@ -93,6 +105,9 @@ shadow *shadow_new(const kind *of, size_t count, uint64_t pattern);
 void shadow_lock(shadow *of);
 void shadow_unlock(shadow *of);
 bool shadow_is_shared_weak(const tenure_weak *weak);
+/* False: another thread has it. */
+bool shadow_begin(shadow *of);
+void shadow_end(shadow *of);
 static inline uintptr_t *slot_address(const shadow *of, void *object, size_t slot)
 {
     return (uintptr_t *)object + kind_slot_word(of->kind, slot);
@@ -113,6 +128,9 @@ typedef enum place {
     HANDLE,
     PIN,        /* its address is hidden: the object may not move */
     SAVE_AREA,  /* of a fiber that never ran */
+    FIBER,      /* the stack of one that does; written by itself alone */
+    TLS,        /* a thread-local variable: found by tenure_root_program, as the next */
+    PROGRAM,    /* a static one */
     PLACES
 } place;
 
@@ -125,7 +143,8 @@ typedef struct holder {
 } holder;
 
 /* LOCAL_NONE holds nothing. */
-enum { LOCAL_A, LOCAL_B, LOCAL_OLD, LOCAL_NONE, LOCALS, FRAMES = 8, SLOTS = 6, HOLDERS = FRAMES + 7 * SLOTS, SHARED = 16 };
+enum { LOCAL_A, LOCAL_B, LOCAL_C, LOCAL_LINK, LOCAL_OLD, LOCAL_DYING, LOCAL_TOKEN, LOCAL_NONE, LOCALS };
+enum { FRAMES = 12, SLOTS = 6, HOLDERS = FRAMES + (PLACES - ROOT) * SLOTS, SHARED = 16 };
 
 typedef struct thread {
     struct thread *next; /* threads lock */
@@ -140,10 +159,20 @@ typedef struct thread {
     holder holders[HOLDERS];
     uintptr_t *memory; /* of all that is not on the stack */
     tenure_stack *fiber;
+    struct fiber *running; /* its fiber that runs from time to time; NULL: it has none */
+    bool on_fiber;
 } thread;
 
+/* From then on the walks know the thread, and its locals may be used; no safepoint. */
 void holders_begin(thread *t, uintptr_t *frame);
+/* The other places. May wait. */
+void holders_open(thread *t);
+void holders_close(thread *t);
+/* The walks forget it, and its locals; no safepoint. */
 void holders_end(thread *t);
+/* fibers.c: steps of the program on another stack of this thread, which keeps what it holds until the next time. */
+void op_fiber(thread *t);
+void fiber_end(thread *t);
 /* The object that the holder holds; no safepoint. */
 void *holder_object(const holder *of);
 /* May wait. The object is what local[from] holds. */
@@ -162,6 +191,9 @@ typedef struct model_options {
     uint64_t steps;       /* a thread */
     uint64_t check_every; /* steps */
     bool precise;
+    bool pump;         /* finalizers run where the program pumps, or else on the heap's own thread */
+    bool program;      /* tenure_root_program */
+    bool resurrects;   /* finalizers do: then less is certain */
     const char *words; /* TENURE_OPTIONS */
     uint64_t dropped;  /* bit: that operation is left out */
     const uint8_t *bytes; /* instead of the seed, if not NULL */
@@ -177,6 +209,10 @@ typedef struct model {
     _Atomic uint64_t ids;
     uint64_t epoch; /* stopped */
     atomic_int frozen, disabled;
+    atomic_bool vague; /* something may have lived that nothing led to */
+    atomic_bool ends; /* the heap is being destroyed */
+    _Atomic(struct death *) deaths;
+    atomic_uint finalized, cleaned, watched, entries_died;
     atomic_uint checks, exact_checks, refusals;
     struct shared_slot {
         atomic_flag locked;
@@ -190,6 +226,41 @@ extern model the_model;
 
 _Noreturn __attribute__((format(printf, 2, 3))) void model_fail(const thread *t, const char *format, ...);
 
+/* --- getting about (operations.c) --- */
+
+/* The local becomes some object: what a holder holds, or something not far below. */
+bool descend(thread *t, unsigned local);
+/* A new object in local B; false: no memory. */
+bool make(thread *t);
+/* A token there, which leads to any object, and perhaps to A's. */
+bool make_token(thread *t, bool to_a);
+/* Follows a reference of what the local holds; false: it leads nowhere. */
+bool follow(thread *t, unsigned local);
+/* What a program does when there is no memory: it lets go. */
+void let_go(thread *t);
+holder *any_holder(thread *t);
+void put_shared(thread *t, unsigned local);
+/* A reference of what A holds becomes what B holds. */
+void link_objects(thread *t);
+
+/* --- what runs when something has died (deaths.c) --- */
+
+void op_finalize(thread *t);
+void op_cancel(thread *t);
+void op_cleaner(thread *t);
+void op_cleaner_use(thread *t);
+void op_watch(thread *t);
+void op_pump(thread *t);
+/* After the heap is gone: every cleaner ran once. */
+void deaths_end(void);
+
+/* --- weak maps and sets (maps.c) --- */
+
+void op_map(thread *t);
+void op_map_use(thread *t);
+
+/* --- the check, and the whole --- */
+
 /* Stops the world, collects everything, and compares the heap with the shadows. */
 void model_check(thread *t);
 
@@ -200,6 +271,7 @@ extern const unsigned model_operation_count;
 
 /* Runs a random program of that many steps on a thread attached just now. */
 void *model_work(thread *t);
+extern _Thread_local thread *model_thread; /* NULL: a thread of the library's own */
 /* The whole: heap, threads, a last check. Does not return if something is wrong. */
 void model_run(const model_options *options);
 

@@ -5,7 +5,7 @@
 
 /* --- getting about --- */
 
-static holder *any_holder(thread *t) { return &t->holders[LOCALS + model_draw(t->source, HOLDERS - LOCALS)]; }
+holder *any_holder(thread *t) { return &t->holders[LOCALS + model_draw(t->source, HOLDERS - LOCALS)]; }
 
 static void lock_shared(struct shared_slot *slot)
 {
@@ -21,7 +21,7 @@ static void take_shared(thread *t, unsigned local)
     unlock_shared(slot);
 }
 
-static void put_shared(thread *t, unsigned local)
+void put_shared(thread *t, unsigned local)
 {
     struct shared_slot *slot = &the_model.shared[model_draw(t->source, SHARED)];
     lock_shared(slot);
@@ -30,8 +30,7 @@ static void put_shared(thread *t, unsigned local)
     unlock_shared(slot);
 }
 
-/* Follows a reference of what the local holds; false: it leads nowhere. */
-static bool follow(thread *t, unsigned local)
+bool follow(thread *t, unsigned local)
 {
     shadow *here = local_shadow(t, local);
     if (here->slots == 0) return false;
@@ -46,8 +45,7 @@ static bool follow(thread *t, unsigned local)
     return leads;
 }
 
-/* The local becomes some object: what a holder holds, or something not far below. */
-static bool descend(thread *t, unsigned local)
+bool descend(thread *t, unsigned local)
 {
     local_set(t, local, NULL, NULL);
     for (unsigned tries = 0; tries < 4 && local_shadow(t, local) == NULL; tries++) {
@@ -69,8 +67,7 @@ static bool descend(thread *t, unsigned local)
 
 /* --- memory --- */
 
-/* What a program does when there is no memory: it lets go. */
-static void let_go(thread *t)
+void let_go(thread *t)
 {
     atomic_fetch_add_explicit(&the_model.refusals, 1, memory_order_relaxed);
     for (unsigned i = LOCALS; i < HOLDERS; i++)
@@ -89,11 +86,8 @@ static const kind *any_kind(thread *t)
     return &model_kinds[i];
 }
 
-/* Into local B. */
-static bool make(thread *t)
+static bool make_kind(thread *t, const kind *of, size_t count)
 {
-    const kind *of = any_kind(t);
-    const size_t count = of->least + model_draw(t->source, of->most - of->least + 1);
     void *object = of->make(t->self, count);
     if (object == NULL) {
         let_go(t);
@@ -103,6 +97,12 @@ static bool make(thread *t)
     kind_fill(of, object, count, 0, made->pattern);
     local_set(t, LOCAL_B, object, made);
     return true;
+}
+
+bool make(thread *t)
+{
+    const kind *of = any_kind(t);
+    return make_kind(t, of, of->least + model_draw(t->source, of->most - of->least + 1));
 }
 
 /* --- stores --- */
@@ -168,8 +168,7 @@ static void store(thread *t, void *object, uintptr_t *slot, uintptr_t word, unsi
     }
 }
 
-/* A reference of what A holds becomes what B holds. */
-static void link_objects(thread *t)
+void link_objects(thread *t)
 {
     shadow *owner = local_shadow(t, LOCAL_A);
     if (owner == NULL || owner->slots == 0 || owner->kind->sort != ORDINARY) return;
@@ -183,6 +182,25 @@ static void link_objects(thread *t)
         owner->edges[i] = next;
     }
     shadow_unlock(owner);
+}
+
+/* B's reference. */
+static void link_token(thread *t, size_t i, unsigned to)
+{
+    shadow *token = local_shadow(t, LOCAL_B);
+    void *object = local_object(t, LOCAL_B);
+    if (local_shadow(t, to) == NULL) return;
+    tenure_store(t->self, object, slot_address(token, object, i), local_object(t, to));
+    token->edges[i] = (edge) { local_shadow(t, to), 0 };
+}
+
+bool make_token(thread *t, bool to_a)
+{
+    descend(t, LOCAL_LINK);
+    if (!make_kind(t, &model_token_kind, 0)) return false;
+    link_token(t, 0, LOCAL_LINK);
+    if (to_a) link_token(t, 1, LOCAL_A);
+    return true;
 }
 
 static void reverse(thread *t, shadow *owner, size_t from, size_t count)
@@ -346,6 +364,7 @@ static void op_hash(thread *t)
 static bool descend_to_target(thread *t)
 {
     if (!descend(t, LOCAL_A)) return false;
+    if (local_shadow(t, LOCAL_A)->kind->sort == CLEANER) return false; /* one that runs lives, and nobody knows where */
     return local_shadow(t, LOCAL_A)->kind->sort != WEAK || !shadow_is_shared_weak(local_object(t, LOCAL_A));
 }
 static void op_weak(thread *t)
@@ -358,6 +377,8 @@ static void op_weak(thread *t)
     }
     if (tenure_weak_get(t->self, made) != local_object(t, LOCAL_A))
         model_fail(t, "a new weak reference leads elsewhere");
+    /* Of what was resurrected the earlier one may be held and cleared, and another be the shared one. */
+    if (shadow_is_shared_weak(made) && the_model.options.resurrects) return;
     shadow *target = local_shadow(t, LOCAL_A);
     shadow_lock(target);
     shadow *of = target->weak;
@@ -444,6 +465,7 @@ static void op_freeze(thread *t)
 {
     if (t->index != 0 || atomic_load(&the_model.disabled) != 0) return;
     atomic_store(&the_model.frozen, 1);
+    atomic_store(&the_model.vague, true);
     if (tenure_freeze(t->self) != TENURE_OK) model_fail(t, "tenure_freeze");
 }
 static void op_unfreeze(thread *t)
@@ -504,22 +526,28 @@ static void op_spawn(thread *t)
     if (tenure_join(t->self, id, NULL) != 0) model_fail(t, "tenure_join");
 }
 
-#define OPERATIONS(X)                                                                                             \
-    X(new, 300)                                                                                                   \
-    X(garbage, 150)                                                                                               \
-    X(link, 150)                                                                                                  \
-    X(unlink, 40)                                                                                                 \
-    X(copy_range, 60)                                                                                             \
-    X(clone, 15)                                                                                                  \
-    X(resize, 15)                                                                                                 \
-    X(hold, 60)                                                                                                   \
-    X(drop, 50)                                                                                                   \
-    X(share, 20)                                                                                                  \
-    X(hash, 30)                                                                                                   \
-    X(weak, 25)                                                                                                   \
-    X(ephemeron, 25) X(object_at, 20) X(poll, 20) X(block, 8) X(idle, 8) X(sleep, 1) X(enter, 6) X(stop_world, 4) \
-        X(collect0, 4) X(collect1, 2) X(collect2, 1) X(freeze, 1) X(unfreeze, 4) X(disable, 1) X(enable, 4)       \
-            X(external, 4) X(stats, 1) X(rcu, 1) X(check, 1) X(detach, 1) X(spawn, 1)
+#define OPERATIONS(X)                                                                                                 \
+    X(new, 300)                                                                                                       \
+    X(garbage, 150)                                                                                                   \
+    X(link, 150)                                                                                                      \
+    X(unlink, 40)                                                                                                     \
+    X(copy_range, 60)                                                                                                 \
+    X(clone, 15)                                                                                                      \
+    X(resize, 15)                                                                                                     \
+    X(hold, 60)                                                                                                       \
+    X(drop, 50)                                                                                                       \
+    X(share, 20)                                                                                                      \
+    X(hash, 30)                                                                                                       \
+    X(weak, 25)                                                                                                       \
+    X(ephemeron, 25)                                                                                                  \
+    X(object_at, 20)                                                                                                  \
+    X(poll, 20)                                                                                                       \
+    X(block, 8)                                                                                                       \
+    X(idle, 8)                                                                                                        \
+    X(sleep, 1) X(enter, 6) X(stop_world, 4) X(collect0, 4) X(collect1, 2) X(collect2, 1) X(freeze, 1) X(unfreeze, 4) \
+        X(disable, 1) X(enable, 4) X(external, 4) X(stats, 1) X(rcu, 1) X(check, 1) X(detach, 1) X(spawn, 1)          \
+            X(finalize, 30) X(cancel, 8) X(cleaner, 20) X(cleaner_use, 8) X(watch, 20) X(pump, 15) X(map, 6)          \
+                X(map_use, 50) X(fiber, 25)
 
 #define NAME(name, weight) #name,
 const char *const model_operations[] = { OPERATIONS(NAME) };
@@ -539,6 +567,5 @@ void model_step(thread *t)
     if (the_model.options.dropped >> i & 1) return;
     t->operation = model_operations[i];
     operations[i].run(t);
-    local_set(t, LOCAL_A, NULL, NULL);
-    local_set(t, LOCAL_B, NULL, NULL);
+    for (unsigned local = LOCAL_A; local <= LOCAL_OLD; local++) local_set(t, local, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* The heap, the threads, what is said when something is wrong. */
-#include "stress/model/model.h"
+#include "stress/model/walk.h"
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 model the_model;
+_Thread_local thread *model_thread;
 
 /* --- random numbers: splitmix64 --- */
 
@@ -57,8 +58,11 @@ _Noreturn void model_fail(const thread *t, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    fprintf(stderr, "model: thread %u, step %lu, %s: ", t->index, (unsigned long)t->step,
-        t->operation == NULL ? "begin" : t->operation);
+    if (t != NULL)
+        fprintf(stderr, "model: thread %u, step %lu, %s: ", t->index, (unsigned long)t->step,
+            t->operation == NULL ? "begin" : t->operation);
+    else
+        fprintf(stderr, "model: a thread of the library's: ");
     vfprintf(stderr, format, args);
     fputc('\n', stderr);
     va_end(args);
@@ -90,6 +94,8 @@ __attribute__((noinline)) static void run_session(thread *t, uintptr_t *frame)
 {
     const model_options *options = &the_model.options;
     holders_begin(t, frame);
+    holders_open(t);
+    model_thread = t;
     const uint64_t end = t->child ? t->step + t->session_steps : options->steps;
     t->detach_wanted = false;
     while (t->step < end && !t->source->ended && !t->detach_wanted) {
@@ -98,7 +104,9 @@ __attribute__((noinline)) static void run_session(thread *t, uintptr_t *frame)
         if (options->check_every != 0 && t->step % options->check_every == 0) model_check(t);
     }
     if (t->child) t->session_steps = 0;
+    holders_close(t);
     holders_end(t);
+    model_thread = NULL;
 }
 
 static void run_precise(thread *t)
@@ -148,6 +156,7 @@ static tenure_heap *create_heap(const model_options *options)
     }
     heap_options.roots = options->precise ? TENURE_ROOTS_PRECISE : TENURE_ROOTS_CONSERVATIVE;
     heap_options.ref_tags = MODEL_REF_TAGS;
+    heap_options.finalizers = options->pump ? TENURE_PUMP : TENURE_THREAD;
     tenure_heap *heap;
     if (tenure_heap_create(&heap, &heap_options) != TENURE_OK) {
         fprintf(stderr, "model: no heap\n");
@@ -161,6 +170,7 @@ static void free_shadows(void)
     shadow *all = atomic_exchange(&the_model.all, NULL);
     while (all != NULL) {
         shadow *next = all->next;
+        maps_free(all);
         free(all);
         all = next;
     }
@@ -169,7 +179,13 @@ static void free_shadows(void)
 void model_run(const model_options *options)
 {
     model_kinds_prepare();
-    the_model = (model) { .options = *options, .heap = create_heap(options) };
+    the_model = (model) { .options = *options };
+    the_model.options.pump = options->threads == 1 || (options->seed & 1) != 0;
+    the_model.options.resurrects = (options->seed & 2) != 0;
+    the_model.options.program = !options->precise && (options->seed & 4) != 0;
+    the_model.vague = !options->precise;
+    the_model.heap = create_heap(&the_model.options);
+    if (the_model.options.program && tenure_root_program(the_model.heap) != TENURE_OK) abort();
     pthread_mutex_init(&the_model.threads_lock, NULL);
     write_command(options);
     if (options->bytes == NULL) catch_signals();
@@ -200,7 +216,11 @@ void model_run(const model_options *options)
     if (atomic_load(&the_model.frozen) != 0) tenure_unfreeze(last.self);
     the_model.disabled = the_model.frozen = 0;
     model_check(&last);
+    if (tenure_finalizers_drain(last.self, 60000000000) != TENURE_OK) model_fail(&last, "tenure_finalizers_drain");
+    model_check(&last);
     tenure_detach(last.self);
+    atomic_store(&the_model.ends, true);
     if (tenure_heap_destroy(the_model.heap) != TENURE_OK) model_fail(&last, "tenure_heap_destroy");
+    deaths_end();
     free_shadows();
 }

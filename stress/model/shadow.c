@@ -5,7 +5,7 @@
  * every object in the heap whether a shadow is reachable for it: what is not should be gone. */
 #include "lib/collection/weak.h"
 #include "lib/heap/heap.h"
-#include "stress/model/model.h"
+#include "stress/model/walk.h"
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
@@ -36,35 +36,87 @@ void shadow_unlock(shadow *of) { atomic_flag_clear_explicit(&of->locked, memory_
 
 bool shadow_is_shared_weak(const tenure_weak *weak) { return ((const tenure__record *)weak)->hash != 0; }
 
-/* --- the walk; stopped --- */
-
-typedef struct walk {
-    thread *t;
-    shadow **stack, **seen;
-    size_t top, count, capacity; /* of both */
-    uint64_t bytes;
-} walk;
-
-static void describe(const shadow *of, char text[static 96])
+/* One thread at a time registers something of an object, or changes a map: these calls may wait. */
+bool shadow_begin(shadow *of)
 {
-    snprintf(text, 96, "object %lu (%s, %zu elements)", (unsigned long)of->id, of->kind->name, of->count);
+    shadow_lock(of);
+    const bool begun = !of->busy;
+    of->busy = true;
+    shadow_unlock(of);
+    return begun;
+}
+void shadow_end(shadow *of)
+{
+    shadow_lock(of);
+    of->busy = false;
+    shadow_unlock(of);
 }
 
-static void meet(walk *w, shadow *target, void *object, const char *from)
+/* --- tables --- */
+
+static size_t table_cell(const table *of, uint64_t key)
 {
-    char name[96];
-    describe(target, name);
+    size_t at = model_mix(key) & (of->capacity - 1);
+    while (of->cells[at].key != 0 && of->cells[at].key != key) at = (at + 1) & (of->capacity - 1);
+    return at;
+}
+
+void table_put(table *into, uint64_t key, void *value)
+{
+    if (2 * into->count >= into->capacity) {
+        const table before = *into;
+        into->capacity = before.capacity == 0 ? 4096 : 2 * before.capacity;
+        into->cells = calloc(into->capacity, sizeof *into->cells);
+        if (into->cells == NULL) abort();
+        into->count = 0;
+        for (size_t i = 0; i < before.capacity; i++)
+            if (before.cells[i].key != 0) table_put(into, before.cells[i].key, before.cells[i].value);
+        free(before.cells);
+    }
+    const size_t at = table_cell(into, key);
+    into->count += into->cells[at].key == 0;
+    into->cells[at].key = key;
+    into->cells[at].value = value;
+}
+
+void *table_get(const table *from, uint64_t key)
+{
+    return from->capacity == 0 ? NULL : from->cells[table_cell(from, key)].value;
+}
+
+/* --- the walk; stopped --- */
+
+named walk_name(const shadow *of)
+{
+    named name;
+    snprintf(
+        name.text, sizeof name.text, "object %lu (%s, %zu elements)", (unsigned long)of->id, of->kind->name, of->count);
+    return name;
+}
+
+shadow *walk_find(const walk *w, uintptr_t address) { return table_get(&w->addresses, address); }
+
+void walk_meet(walk *w, shadow *target, void *object, const char *from)
+{
     if (target->epoch == the_model.epoch) {
         if (target->object != object)
-            model_fail(w->t, "%s is there twice: at %p and, from %s, at %p", name, target->object, from, object);
+            model_fail(w->t, "%s is there twice: at %p and, from %s, at %p", walk_name(target).text, target->object,
+                from, object);
         return;
     }
     if (((uintptr_t)object & 15) != 0 || !tenure_heap_contains(the_model.heap, object) ||
         tenure_object_at(the_model.heap, object) != object)
-        model_fail(w->t, "%s is lost: %s leads to %p, where no object starts", name, from, object);
+        model_fail(w->t, "%s is lost: %s leads to %p, where no object starts", walk_name(target).text, from, object);
+    const shadow *other = walk_find(w, (uintptr_t)object);
+    if (other != NULL)
+        model_fail(w->t, "%s and %s are one object at %p", walk_name(target).text, walk_name(other).text, object);
+    if (target->cleaned && !the_model.options.resurrects)
+        model_fail(w->t, "%s at %p lives, from %s, and its cleaner ran", walk_name(target).text, object, from);
+    table_put(&w->addresses, (uintptr_t)object, target);
     target->epoch = the_model.epoch;
+    target->strong = w->strong ? the_model.epoch : 0;
     target->object = object;
-    target->settled = target->kind->sort == ORDINARY;
+    target->settled = target->kind->weak == 0;
     if (w->count == w->capacity) {
         w->capacity = w->capacity == 0 ? 4096 : 2 * w->capacity;
         w->stack = realloc(w->stack, w->capacity * sizeof *w->stack);
@@ -77,50 +129,61 @@ static void meet(walk *w, shadow *target, void *object, const char *from)
 
 static void check_contents(walk *w, shadow *of)
 {
-    char name[96];
-    describe(of, name);
     thread *t = w->t;
     const tenure_type *type = of->kind->type();
     if (type != NULL && tenure_type_of(of->object) != type)
-        model_fail(t, "%s at %p has type %s", name, of->object, tenure_type_of(of->object)->name);
+        model_fail(t, "%s at %p has type %s", walk_name(of).text, of->object, tenure_type_of(of->object)->name);
     const size_t bytes = kind_bytes(of->kind, of->count);
     if (tenure_size_of(of->object) < bytes)
-        model_fail(t, "%s at %p has %zu bytes", name, of->object, tenure_size_of(of->object));
+        model_fail(t, "%s at %p has %zu bytes", walk_name(of).text, of->object, tenure_size_of(of->object));
     if (!kind_check(of->kind, of->object, of->count, of->pattern))
-        model_fail(t, "%s at %p has other contents", name, of->object);
+        model_fail(t, "%s at %p has other contents", walk_name(of).text, of->object);
     if (of->hash != 0 && tenure_identity_hash(t->self, of->object) != of->hash)
-        model_fail(t, "%s at %p has another identity hash", name, of->object);
+        model_fail(t, "%s at %p has another identity hash", walk_name(of).text, of->object);
     w->bytes += bytes + 16;
 }
+
+static uintptr_t slot_word(const shadow *of, size_t i) { return *slot_address(of, of->object, i); }
 
 static void meet_slot(walk *w, const shadow *of, size_t i)
 {
     const edge wanted = of->edges[i];
-    const uintptr_t word = *slot_address(of, of->object, i);
-    char from[160], name[96];
-    describe(of, name);
+    const uintptr_t word = slot_word(of, i);
+    char from[160];
     if (wanted.target == NULL && word == wanted.delta) return;
     if (wanted.target == NULL)
-        model_fail(w->t, "%s at %p, reference %zu is %#lx instead of %#lx", name, of->object, i, (unsigned long)word,
-            (unsigned long)wanted.delta);
-    snprintf(from, sizeof from, "%s at %p, reference %zu", name, of->object, i);
-    meet(w, wanted.target, (void *)(word - wanted.delta), from);
+        model_fail(w->t, "%s at %p, reference %zu is %#lx instead of %#lx", walk_name(of).text, of->object, i,
+            (unsigned long)word, (unsigned long)wanted.delta);
+    snprintf(from, sizeof from, "%s at %p, reference %zu", walk_name(of).text, of->object, i);
+    walk_meet(w, wanted.target, (void *)(word - wanted.delta), from);
 }
 
-static void trace(walk *w)
+void walk_trace(walk *w)
 {
     while (w->top > 0) {
         shadow *next = w->stack[--w->top];
         check_contents(w, next);
-        for (size_t i = 0; i < next->slots && next->kind->sort == ORDINARY; i++) meet_slot(w, next, i);
+        for (size_t i = next->kind->weak; i < next->slots; i++) meet_slot(w, next, i);
+        if (next->kind->sort == WATCH) deaths_walk_watch(w, next);
     }
 }
 
 /* --- weak references and ephemerons --- */
 
-static bool is_seen(const shadow *of) { return of != NULL && of->epoch == the_model.epoch; }
+/* Its target, or key, has died. */
+static void settle_cleared(walk *w, shadow *of)
+{
+    for (size_t slot = 0; slot < of->kind->weak; slot++) {
+        of->edges[slot] = (edge) { NULL, 0 };
+        meet_slot(w, of, slot);
+    }
+    of->settled = true;
+}
 
-/* Those whose target or key is reached: they lead there, and an ephemeron's value is reached too. */
+/* Whether it may have been cleared although its target is met now: the target was due when that happened. */
+static bool may_be_cleared(const shadow *target) { return the_model.options.resurrects || !is_strong(target); }
+
+/* Those whose target or key is met: they lead there, and an ephemeron's value is met too. */
 static void settle_reached(walk *w)
 {
     for (size_t i = 0, unsettled = 0, since = 0;; i++) {
@@ -132,36 +195,35 @@ static void settle_reached(walk *w)
         shadow *of = w->seen[i];
         if (of->settled) continue;
         unsettled++;
-        if (!is_seen(of->edges[0].target)) continue;
+        const shadow *target = of->edges[0].target;
+        if (!is_seen(target)) continue;
+        if (slot_word(of, 0) == 0 && may_be_cleared(target)) {
+            settle_cleared(w, of);
+            continue;
+        }
         of->settled = true;
-        for (size_t slot = 0; slot < of->slots; slot++) meet_slot(w, of, slot);
-        trace(w);
+        for (size_t slot = 0; slot < of->kind->weak; slot++) meet_slot(w, of, slot);
+        walk_trace(w);
     }
 }
 
 /* Of the others all words must be 0. Unless something may live that no shadow leads to: then what is not cleared keeps
  * its target as if it were reached. True: something was. */
-static bool settle_unreached(walk *w, bool exact)
+static bool settle_unreached(walk *w)
 {
     for (size_t i = 0; i < w->count; i++) {
         shadow *of = w->seen[i];
         if (of->settled) continue;
-        const uintptr_t word = *slot_address(of, of->object, 0);
-        char name[96];
-        describe(of, name);
-        if (word != 0 && exact && of->edges[0].target != NULL)
-            model_fail(w->t, "%s at %p should be cleared: nothing else leads to object %lu", name, of->object,
-                (unsigned long)of->edges[0].target->id);
+        const uintptr_t word = slot_word(of, 0);
+        if (word != 0 && w->exact && of->edges[0].target != NULL)
+            model_fail(w->t, "%s at %p should be cleared: nothing else leads to object %lu", walk_name(of).text,
+                of->object, (unsigned long)of->edges[0].target->id);
         if (word != 0) {
             meet_slot(w, of, 0);
-            trace(w);
+            walk_trace(w);
             return true;
         }
-        for (size_t slot = 0; slot < of->slots; slot++) {
-            of->edges[slot] = (edge) { NULL, 0 };
-            meet_slot(w, of, slot);
-        }
-        of->settled = true;
+        settle_cleared(w, of);
     }
     return false;
 }
@@ -178,49 +240,75 @@ static void forget_weak(walk *w)
 static void meet_holder(walk *w, const holder *of, const char *whose, unsigned index)
 {
     static const char *const places[PLACES] = { "frame", "root", "range", "ambiguous range", "callback", "handle",
-        "pin", "save area" };
+        "pin", "save area", "fiber", "thread-local variable", "static variable" };
     if (of->edge.target == NULL || of->busy) return;
     char from[64];
     snprintf(from, sizeof from, "%s %u's %s", whose, index, places[of->place]);
-    meet(w, of->edge.target, holder_object(of), from);
+    walk_meet(w, of->edge.target, holder_object(of), from);
 }
 
-static void walk_all(walk *w, bool exact)
+/* What a finalizer that runs has in its hands leads to what is due. */
+static void meet_threads(walk *w, bool dying)
+{
+    for (thread *t = the_model.threads; t != NULL; t = t->next) {
+        const bool runs = t->holders[LOCAL_DYING].edge.target != NULL;
+        for (unsigned i = 0; i < HOLDERS; i++)
+            if ((runs && i < LOCALS) == dying) meet_holder(w, &t->holders[i], "thread", t->index);
+    }
+}
+
+/* Everything that follows from what was met. */
+static void settle(walk *w)
+{
+    size_t before;
+    walk_trace(w);
+    do {
+        before = w->count;
+        settle_reached(w);
+        if (w->collected) maps_walk(w);
+        walk_trace(w);
+    } while (w->count != before);
+}
+
+static void walk_all(walk *w)
 {
     the_model.epoch++;
-    for (thread *t = the_model.threads; t != NULL; t = t->next)
-        for (unsigned i = 0; i < HOLDERS; i++) meet_holder(w, &t->holders[i], "thread", t->index);
+    w->strong = true;
+    meet_threads(w, false);
     for (unsigned i = 0; i < SHARED; i++) meet_holder(w, &the_model.shared[i].holder, "shared slot", i);
-    trace(w);
-    do settle_reached(w);
-    while (settle_unreached(w, exact));
-    forget_weak(w);
+    if (w->collected) deaths_walk_registered(w);
+    settle(w);
+    w->strong = false;
+    meet_threads(w, true);
+    if (w->collected) deaths_walk_due(w);
+    settle(w);
+    if (w->collected) deaths_walk_targets(w);
+    do settle(w);
+    while (settle_unreached(w));
+    if (w->collected) forget_weak(w);
 }
 
 /* --- what the heap holds; stopped, just after a full collection --- */
 
-static int by_address(const void *a, const void *b)
+/* Records of the library's own: finalizers, what is due, entries of maps. Watches and cleaners are the program's too.
+ */
+static bool is_internal(const void *object)
 {
-    const uintptr_t x = (uintptr_t)(*(shadow *const *)a)->object, y = (uintptr_t)(*(shadow *const *)b)->object;
-    return (x > y) - (x < y);
-}
-
-static void check_once(walk *w)
-{
-    qsort(w->seen, w->count, sizeof *w->seen, by_address);
-    for (size_t i = 1; i < w->count; i++)
-        if (w->seen[i - 1]->object == w->seen[i]->object) {
-            char a[96], b[96];
-            describe(w->seen[i - 1], a);
-            describe(w->seen[i], b);
-            model_fail(w->t, "%s and %s are one object", a, b);
-        }
+    const tenure_type *type = tenure_type_of(object);
+    if (type == &tenure__entry_type || type == &tenure__entry_both_type) return true;
+    for (unsigned i = 0; i < 3; i++)
+        if (type == &tenure__action_types[i] || type == &tenure__due_types[i]) return true;
+    return false;
 }
 
 static void expect_wanted(walk *w, uintptr_t object)
 {
-    shadow probe = { .object = (void *)object }, *key = &probe;
-    if (bsearch(&key, w->seen, w->count, sizeof *w->seen, by_address) != NULL) return;
+    if (walk_find(w, object) != NULL) return;
+    if (is_internal((void *)object)) {
+        w->extra++;
+        return;
+    }
+    tenure_path(w->t->self, (void *)object, tenure_path_print, stderr);
     model_fail(w->t, "an object of type %s at %#lx (generation %d) should be gone",
         tenure_type_of((void *)object)->name, (unsigned long)object,
         (int)tenure_generation_of(the_model.heap, (void *)object));
@@ -244,19 +332,21 @@ static void check_gone(walk *w)
     }
 }
 
-static bool count_object(tenure_thread *self, void *object, void *count)
+static bool count_object(tenure_thread *self, void *object, void *arg)
 {
+    walk *w = arg;
     (void)self;
-    (void)object;
-    ++*(size_t *)count;
+    w->visited += !is_internal(object) || walk_find(w, (uintptr_t)object) != NULL;
     return true;
 }
 
 static void check_census(walk *w)
 {
-    size_t count = 0;
-    if (tenure_each_object(w->t->self, -1, count_object, &count) != TENURE_OK || count != w->count)
-        model_fail(w->t, "tenure_each_object finds %zu objects instead of %zu", count, w->count);
+    if (w->extra > w->internal)
+        model_fail(w->t, "there are %zu records of finalizers, cleaners and map entries instead of %zu", w->extra,
+            w->internal);
+    if (tenure_each_object(w->t->self, -1, count_object, w) != TENURE_OK || w->visited != w->count)
+        model_fail(w->t, "tenure_each_object finds %zu objects instead of %zu", w->visited, w->count);
 }
 
 /* Shadows that nothing leads to any more. */
@@ -265,15 +355,29 @@ static void free_unseen(void)
     shadow *all = atomic_load(&the_model.all), *kept = NULL;
     while (all != NULL) {
         shadow *next = all->next;
-        if (all->epoch == the_model.epoch) {
+        if (is_seen(all)) {
             all->next = kept;
             kept = all;
         } else {
+            maps_free(all);
             free(all);
         }
         all = next;
     }
     atomic_store(&the_model.all, kept);
+}
+
+/* Without a collection nothing is known of what fell due: then nothing is forgotten either. */
+static void check_collected(walk *w)
+{
+    deaths_check(w);
+    maps_check(w);
+    if (w->exact) {
+        check_gone(w);
+        check_census(w);
+        atomic_fetch_add(&the_model.exact_checks, 1);
+    }
+    free_unseen();
 }
 
 void model_check(thread *t)
@@ -283,19 +387,16 @@ void model_check(thread *t)
     const tenure_status collected = tenure_collect(t->self, TENURE_GEN2);
     if (collected != TENURE_OK && (collected != TENURE_EBUSY || atomic_load(&the_model.disabled) == 0))
         model_fail(t, "tenure_collect: %s", tenure_strerror(collected));
-    const bool exact = the_model.options.precise && collected == TENURE_OK && atomic_load(&the_model.frozen) == 0;
-    walk_all(&w, exact);
-    check_once(&w);
-    if (exact) {
-        check_gone(&w);
-        check_census(&w);
-        atomic_fetch_add(&the_model.exact_checks, 1);
-    }
+    w.collected = collected == TENURE_OK;
+    w.exact = the_model.options.precise && w.collected && atomic_load(&the_model.frozen) == 0;
+    walk_all(&w);
+    if (w.collected) check_collected(&w);
     if (tenure_verify(t->self) != TENURE_OK) model_fail(t, "the verifier found a fault");
-    free_unseen();
     atomic_store(&the_model.live_bytes, w.bytes);
     atomic_fetch_add(&the_model.checks, 1);
     tenure_resume_world(t->self);
     free(w.stack);
     free(w.seen);
+    free(w.addresses.cells);
+    free(w.deaths.cells);
 }

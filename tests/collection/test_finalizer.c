@@ -156,6 +156,28 @@ Test(finalizer, replaced_and_cancelled)
     for (unsigned i = 0; i < TENURE__RECORD_SHARDS; i++) cr_assert(eq(u32, heap->finalizers.table.shards[i].count, 0));
 }
 
+/* What does not count any more lets go of its argument in the next collection, not in the one after it. */
+Test(finalizer, replaced_and_cancelled_arguments)
+{
+    TENURE_LOCALS(self, l, item * object; item * arg; tenure_weak * weak;);
+    for (unsigned replaces = 0; replaces < 2; replaces++) {
+        for (unsigned generation = 0; generation < 3; generation++) {
+            l.object = fresh(1);
+            l.arg = fresh(2);
+            l.weak = tenure_weak_new(self, l.arg);
+            cr_assert(eq(int, tenure_finalize(self, l.object, take_arg, l.arg), TENURE_OK));
+            if (generation > 0) collect(self, (tenure_generation)(generation - 1));
+            l.arg = NULL;
+            if (replaces != 0)
+                finalize_with(l.object, 1);
+            else
+                cr_assert(tenure_finalize_cancel(self, l.object));
+            collect(self, TENURE_GEN2);
+            cr_expect(tenure_weak_get(self, l.weak) == NULL, "%u %u", replaces, generation);
+        }
+    }
+}
+
 Test(finalizer, cancel_when_due_is_too_late)
 {
     TENURE_LOCALS(self, l, item * object; tenure_weak * weak;);
