@@ -47,7 +47,8 @@ static void check_slot(void *arg, uintptr_t slot, tenure__reference kind)
     const uintptr_t value = tenure__slot_load(slot);
     if (value == *shadow_of(heap, slot)) return;
     if ((tenure__header_load(check->object) & TENURE__LARGE) != 0 &&
-        (heap->cards[(slot - heap->base) >> TENURE__CARD_SHIFT] & TENURE__CARD_DIRTY) != 0)
+        ((heap->cards[(slot - heap->base) >> TENURE__CARD_SHIFT] & TENURE__CARD_DIRTY) != 0 ||
+            (tenure__flags_of(&heap->blocks[tenure__block_index(heap, slot)]) & TENURE__BLOCK_RESCAN) != 0))
         return;
     if (tenure__targets_of(heap, value, kind, target) != 0) report(check, slot, target[0]);
 }

@@ -49,14 +49,15 @@ static unsigned generation_of(tenure_heap *heap, uintptr_t object)
     return tenure__header_generation(tenure__header_load(object));
 }
 
-/* A card counts if its block is listed. */
+/* A card counts if its block is listed; all of a block count whose entry was lost. */
 static bool card_covers(tenure__verification *check, uintptr_t slot, unsigned target)
 {
     tenure_heap *heap = check->heap;
     const uint8_t card =
         atomic_load_explicit(&heap->cards[(slot - heap->base) >> TENURE__CARD_SHIFT], memory_order_relaxed);
     const uint32_t flags = tenure__flags_of(&heap->blocks[tenure__block_index(heap, slot)]);
-    return ((card & TENURE__CARD_DIRTY) != 0 && (flags & TENURE__BLOCK_CARDS) != 0) ||
+    return (flags & TENURE__BLOCK_RESCAN) != 0 ||
+           ((card & TENURE__CARD_DIRTY) != 0 && (flags & TENURE__BLOCK_CARDS) != 0) ||
            (target == 1 && (card & TENURE__CARD_OLD) != 0 && (flags & TENURE__BLOCK_CARDS_OLD) != 0);
 }
 

@@ -101,3 +101,25 @@ Test(barriers, right_programs_are_right)
         cr_expect(weak != NULL);
     }
 }
+
+/* What could not be logged is announced too: by the block that it lies in, though its object begins in another one. */
+Test(barriers, logs_that_overflow)
+{
+    heap_end(heap, self);
+    begin_with("max_heap=64m,check=barriers,verify=all,torture=overflow");
+    for (unsigned i = 0; i < 2000; i++) {
+        node *next = tenure_new(self, node_type);
+        next->next = old;
+        old = next;
+    }
+    collect(self, TENURE_GEN2);
+    young = tenure_new(self, node_type);
+    for (node *at = old; at != NULL; at = at->next) TENURE_SET(self, at, others[1], young);
+    TENURE_SET_AT(self, array, 4990, young);
+    verify(self);
+    for (int generation = 0; generation < 3; generation++) {
+        collect(self, (tenure_generation)generation);
+        for (node *at = old; at != NULL; at = at->next) cr_assert(eq(ptr, at->others[1], young));
+        cr_assert(eq(ptr, array[4990], young));
+    }
+}
