@@ -2,6 +2,7 @@
  * abstraction. Each workload is written once against these names:
  *
  *   BENCH_TYPE(name, T, reference...)            an object type whose items are references
+ *   BENCH_TYPE_LEAF(name, T)                     without references
  *   BENCH_TYPE_FLEX(name, T, member, reference...) with a flexible array of plain data and such items
  *   BENCH_TYPE_FLEX_LEAF(name, T, member)        with a flexible array of plain data and no references
  *   BENCH_NEW(self, name, .field = value...)     an object; fields not named are zero; values may not allocate

@@ -12,6 +12,7 @@ typedef struct bench_thread bench_thread;
     enum { name##_leaf = (leaf), name##_fixed_bytes = (fixed_bytes), name##_stride = (stride) }
 
 #define BENCH_TYPE(name, T, ...) BENCH_LAYOUT(name, T, 0, sizeof(T), 0)
+#define BENCH_TYPE_LEAF(name, T) BENCH_LAYOUT(name, T, 1, sizeof(T), 0)
 #define BENCH_TYPE_FLEX(name, T, member, ...) BENCH_LAYOUT(name, T, 0, offsetof(T, member), sizeof(((T *)0)->member[0]))
 #define BENCH_TYPE_FLEX_LEAF(name, T, member) BENCH_LAYOUT(name, T, 1, offsetof(T, member), sizeof(((T *)0)->member[0]))
 

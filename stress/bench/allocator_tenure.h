@@ -9,6 +9,7 @@ typedef tenure_thread bench_thread;
 enum { BENCH_EXPLICIT = 0 };
 
 #define BENCH_TYPE TENURE_TYPE
+#define BENCH_TYPE_LEAF TENURE_TYPE_LEAF
 #define BENCH_TYPE_FLEX TENURE_TYPE_FLEX
 #define BENCH_TYPE_FLEX_LEAF(name, T, member) TENURE_TYPE_FLEX(name, T, member)
 

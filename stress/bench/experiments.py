@@ -150,7 +150,7 @@ def cache(mebibytes, label, peers, targets=(), memory_bytes=0):
         name=f"cache-{label}",
         title=f"Requests over a live cache, {mebibytes} MiB live, 2 threads",
         workload="cache",
-        arguments=(*common, "2000"),
+        arguments=(*common, "1500"),
         quick_arguments=(*common, "500"),
         peers=peers,
         primary=REQUESTS,
@@ -161,12 +161,16 @@ def cache(mebibytes, label, peers, targets=(), memory_bytes=0):
 
 
 CACHE_PEERS = (
-    *C_PEERS,
+    "tenure",
     "tenure-thp",
-    "bump",
-    *HOTSPOT,
+    "libgc",
+    "glibc",
+    "mimalloc",
+    "hotspot-parallel",
     "hotspot-parallel-equal",
     "hotspot-parallel-thp",
+    "hotspot-g1",
+    "hotspot-zgc",
     "go",
 )
 CACHE_TARGETS = (
@@ -189,6 +193,35 @@ FEW_SURVIVORS = (
     Target("time to safepoint, p50 us", key("pause_reach_p50_ns", US), 5, form="{:.1f}"),
     Target("time to safepoint, p99 us", key("pause_reach_p99_ns", US), 20, form="{:.1f}"),
 )
+
+
+def threads(count):
+    common = ("--live-mib", "64", "--threads", str(count), "--milliseconds")
+    return Experiment(
+        name=f"threads-{count}",
+        title=f"Requests over a live cache, 64 MiB live, {plural(count)}",
+        workload="cache",
+        arguments=(*common, "600"),
+        quick_arguments=(*common, "200"),
+        peers=("tenure", "libgc", "mimalloc", "hotspot-parallel"),
+        primary=REQUESTS,
+        columns=(*LATENCY, *COMMON[1:]),
+    )
+
+
+def fixed_work(name, title, quick_arguments, peers=C_PEERS, arguments=(), targets=()):
+    """The time that a workload takes."""
+    return Experiment(
+        name=name,
+        title=title,
+        workload=name.partition("-")[0],
+        arguments=arguments,
+        quick_arguments=quick_arguments,
+        peers=peers,
+        primary=WALL,
+        columns=(START, *COMMON, GC_TIME),
+        targets=targets,
+    )
 
 
 def start_up(mebibytes):
@@ -299,6 +332,17 @@ def intern(threads):
     )
 
 
+RING = Experiment(
+    name="ring",
+    title="A ring of 200,000 messages of 1 KiB, 2 million pushed, 1 thread",
+    workload="ring",
+    arguments=(),
+    quick_arguments=("--messages", "200000"),
+    peers=(*C_PEERS, *HOTSPOT, "go"),
+    primary=Column("max ms", key("latency_max_ns", MS)),
+    columns=(WALL, *LATENCY[:3], *COMMON, START),
+)
+
 MICRO = Experiment(
     name="micro",
     title="Inlined calls, ns (for malloc: malloc and free; a store of theirs is plain)",
@@ -335,10 +379,18 @@ EXPERIMENTS = (
     gcbench(1),
     gcbench(2),
     cache(64, "64m", ("tenure", "libgc", "mimalloc", "hotspot-parallel"), FEW_SURVIVORS),
-    cache(256, "256m", CACHE_PEERS, CACHE_TARGETS + FEW_SURVIVORS),
+    cache(256, "256m", (*CACHE_PEERS, "jemalloc", "bump", "hotspot-serial"), CACHE_TARGETS + FEW_SURVIVORS),
     cache(1024, "1g", CACHE_PEERS, CACHE_TARGETS + FEW_SURVIVORS, 4 << 30),
-    cache(4096, "4g", ("tenure", "mimalloc", "hotspot-parallel"), FEW_SURVIVORS, 12 << 30),
+    cache(4096, "4g", ("tenure", "hotspot-parallel"), FEW_SURVIVORS, 12 << 30),
     start_up(256),
+    fixed_work("quad_trees", "Quad trees, 1 thread", ("--depth", "7"), (*C_PEERS, "bump")),
+    fixed_work("splay", "Splay tree, 32,768 nodes, 1 thread", ("--operations", "40000"), (*C_PEERS, *HOTSPOT, "go")),
+    fixed_work("words", "Counting 4 million words, 1 thread", ("--words", "400000")),
+    fixed_work("graph", "Rewiring a graph of 262,144 old nodes, 1 thread", ("--operations", "400000"), (*C_PEERS, "bump")),
+    fixed_work("old_stores", "4 million young objects stored into 262,144 old ones, 1 thread", ("--operations", "400000")),
+    fixed_work("arrays", "3,000 arrays of 32 KiB to 4 MiB, 1 thread", ("--arrays", "300")),
+    RING,
+    *map(threads, (1, 2, 4, 16, 64, 256)),
     mark(1, 1.3),
     mark(2, 2),
     MICRO,

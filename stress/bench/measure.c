@@ -96,6 +96,18 @@ void result_real(const char *key, double value) { printf(" %s=%.6f", key, value)
 
 void result_real_of(const char *prefix, const char *key, double value) { printf(" %s_%s=%.6f", prefix, key, value); }
 
+void result_latency(const struct histogram *latency, double ns_per_unit)
+{
+    static const struct {
+        const char *key;
+        double percent;
+    } percentiles[] = { { "p50_ns", 50 }, { "p99_ns", 99 }, { "p999_ns", 99.9 }, { "p9999_ns", 99.99 } };
+    for (size_t i = 0; i < sizeof percentiles / sizeof percentiles[0]; i++)
+        result_real_of(
+            "latency", percentiles[i].key, (double)histogram_percentile(latency, percentiles[i].percent) * ns_per_unit);
+    result_real("latency_max_ns", (double)latency->max * ns_per_unit);
+}
+
 void result_end(void)
 {
     putchar('\n');

@@ -2,6 +2,7 @@
 #ifndef BENCH_MEASURE_H
 #define BENCH_MEASURE_H
 
+#include "histogram.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +36,8 @@ void result_count(const char *key, uint64_t value);
 void result_count_of(const char *prefix, const char *key, uint64_t value);
 void result_real(const char *key, double value);
 void result_real_of(const char *prefix, const char *key, double value);
+/* latency_p50_ns and so on. */
+void result_latency(const struct histogram *latency, double ns_per_unit);
 void result_end(void);
 
 #endif

@@ -52,7 +52,8 @@ def done(runs):
 
 class Outcome:
     """The runs of one experiment: per peer a list with None for a round that failed, and why it failed. Beside them
-    which part of the processors others had meanwhile: other programs, and the machine's host."""
+    which part of the processors others had meanwhile: other programs, and the machine's host; None where the runs are
+    those of an earlier experiment."""
 
     def __init__(self, experiment, runs, failures, others, host):
         self.experiment = experiment
@@ -133,6 +134,8 @@ class Outcome:
                 f"late by {p99:.0f} us (p99), by more than 100 us {late * 1000:.1f} times in 1,000, "
                 f"by {longest:.2f} ms at most."
             )
+        if self.others is None:
+            return [*lines, "The runs are those of an experiment above."]
         lines.append(
             f"Other programs took {self.others:.0%} of its processors, its host {self.host:.0%}."
             + (" Trust no wall time of this experiment." if self.others + self.host > BUSY else "")

@@ -92,7 +92,7 @@ type cache struct {
 	table         []*entry
 	latency       histogram
 	requests, sum uint64
-	elapsed       time.Duration
+	ended         time.Time
 }
 
 func (c *cache) make(key, version uint64) *entry {
@@ -144,29 +144,36 @@ func (c *cache) serve() uint64 {
 	return sum
 }
 
-func (c *cache) run(milliseconds uint64) {
-	begin := time.Now()
-	last := begin
-	for elapsed := time.Duration(milliseconds) * time.Millisecond; last.Sub(begin) < elapsed; {
+func (c *cache) run(until time.Time) {
+	for last := time.Now(); last.Before(until); {
 		c.sum += c.serve()
 		now := time.Now()
 		c.latency.add(uint64(now.Sub(last)))
 		last = now
+		c.ended = now
 		c.requests++
 	}
-	c.elapsed = last.Sub(begin)
+}
+
+func (c *cache) warmUp(duration time.Duration) {
+	c.run(time.Now().Add(duration / 2))
+	c.latency = histogram{}
+	c.requests = 0
 }
 
 func main() {
 	threads, liveMiB, milliseconds := uint64(2), uint64(256), uint64(3000)
 	argumentsParse(map[string]*uint64{"threads": &threads, "live-mib": &liveMiB, "milliseconds": &milliseconds})
+	duration := time.Duration(milliseconds) * time.Millisecond
 	caches := make([]*cache, threads)
+	var begin time.Time
 	var ready, begun sync.WaitGroup
 	ready.Add(int(threads))
 	begun.Add(1)
 	go func() {
 		ready.Wait()
 		measureBegin()
+		begin = time.Now()
 		begun.Done()
 	}()
 	beginTogether := func() {
@@ -183,8 +190,10 @@ func main() {
 			c.table[key] = c.make(uint64(key), 0)
 		}
 		if milliseconds != 0 {
+			c.warmUp(duration)
 			beginTogether()
-			c.run(milliseconds)
+			c.run(begin.Add(duration))
+			return
 		}
 		for key := range c.table {
 			c.table[key].read(uint64(key))
@@ -192,24 +201,22 @@ func main() {
 	})
 	measureEnd("cache")
 	if milliseconds != 0 {
-		report(caches)
+		report(caches, begin)
 	}
 	resultEnd()
 }
 
-func report(caches []*cache) {
+func report(caches []*cache, begin time.Time) {
 	all := &histogram{}
-	requests, rate := uint64(0), 0.0
+	requests, elapsed := uint64(0), time.Duration(0)
 	for _, c := range caches {
 		all.merge(&c.latency)
 		requests += c.requests
-		rate += float64(c.requests) / c.elapsed.Seconds()
+		if c.ended.Sub(begin) > elapsed {
+			elapsed = c.ended.Sub(begin)
+		}
 	}
 	resultCount("requests", requests)
-	resultReal("requests_per_s", rate)
-	resultCount("latency_p50_ns", all.percentile(50))
-	resultCount("latency_p99_ns", all.percentile(99))
-	resultCount("latency_p999_ns", all.percentile(99.9))
-	resultCount("latency_p9999_ns", all.percentile(99.99))
-	resultCount("latency_max_ns", all.percentile(100))
+	resultReal("requests_per_s", float64(requests)/elapsed.Seconds())
+	resultLatency(all)
 }

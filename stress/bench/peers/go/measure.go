@@ -122,7 +122,15 @@ func reportPauses() {
 
 func resultCount(key string, value uint64) { fmt.Fprintf(&line, " %s=%d", key, value) }
 func resultReal(key string, value float64) { fmt.Fprintf(&line, " %s=%.6f", key, value) }
-func resultEnd()                           { fmt.Println(line.String()) }
+func resultLatency(nanoseconds *histogram) {
+	resultCount("latency_p50_ns", nanoseconds.percentile(50))
+	resultCount("latency_p99_ns", nanoseconds.percentile(99))
+	resultCount("latency_p999_ns", nanoseconds.percentile(99.9))
+	resultCount("latency_p9999_ns", nanoseconds.percentile(99.99))
+	resultCount("latency_max_ns", nanoseconds.percentile(100))
+}
+
+func resultEnd() { fmt.Println(line.String()) }
 
 // xorshift64*; never zero.
 type random struct{ state uint64 }

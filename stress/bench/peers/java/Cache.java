@@ -80,8 +80,9 @@ final class Cache {
 
     private final Measure.Random random;
     private final Entry[] table;
-    final Measure.Histogram latency = new Measure.Histogram();
-    long requests, nanos, sum;
+    private Measure.Histogram latency = new Measure.Histogram();
+    private static long begin;
+    private long requests, ended, sum;
 
     private Cache(int index, int count) {
         random = new Measure.Random(index);
@@ -138,17 +139,21 @@ final class Cache {
         for (int key = 0; key < table.length; key++) read(table[key], key);
     }
 
-    private void run(long milliseconds) {
-        final long begin = System.nanoTime(), end = begin + milliseconds * 1_000_000;
-        long last = begin;
-        while (last < end) {
+    private void run(long until) {
+        long last = System.nanoTime();
+        while (last < until) {
             sum += serve();
             final long now = System.nanoTime();
             latency.add(now - last);
-            last = now;
+            ended = last = now;
             requests++;
         }
-        nanos = last - begin;
+    }
+
+    private void warmUp(long nanos) {
+        run(System.nanoTime() + nanos / 2);
+        latency = new Measure.Histogram();
+        requests = 0;
     }
 
     public static void main(String[] words) {
@@ -157,20 +162,25 @@ final class Cache {
         final long threads = arguments.get("threads");
         final int entries = (int) (arguments.get("live-mib") * 1024 * 1024 / threads / ENTRY_BYTES);
         final Cache[] caches = new Cache[(int) threads];
-        final long milliseconds = arguments.get("milliseconds");
-        final CyclicBarrier begun = new CyclicBarrier((int) threads, Measure::begin);
+        final long nanos = arguments.get("milliseconds") * 1_000_000;
+        final CyclicBarrier begun = new CyclicBarrier((int) threads, () -> {
+            Measure.begin();
+            begin = System.nanoTime();
+        });
         Measure.workers(threads, index -> {
             final Cache cache = caches[index] = new Cache(index, entries);
-            if (milliseconds == 0) await(begun);
+            if (nanos == 0) await(begun);
             cache.fill();
-            if (milliseconds != 0) {
+            if (nanos == 0) {
+                cache.check();
+            } else {
+                cache.warmUp(nanos);
                 await(begun);
-                cache.run(milliseconds);
+                cache.run(begin + nanos);
             }
-            cache.check();
         });
         Measure.end("cache");
-        if (milliseconds != 0) report(caches);
+        if (nanos != 0) report(caches);
         Measure.print();
     }
 
@@ -185,18 +195,14 @@ final class Cache {
     private static void report(Cache[] caches) {
         final Measure.Histogram all = new Measure.Histogram();
         long requests = 0;
-        double rate = 0;
+        long ended = begin;
         for (final Cache cache : caches) {
             all.merge(cache.latency);
             requests += cache.requests;
-            rate += cache.requests * 1e9 / cache.nanos;
+            ended = Math.max(ended, cache.ended);
         }
         Measure.count("requests", requests);
-        Measure.real("requests_per_s", rate);
-        Measure.real("latency_p50_ns", all.percentile(50));
-        Measure.real("latency_p99_ns", all.percentile(99));
-        Measure.real("latency_p999_ns", all.percentile(99.9));
-        Measure.real("latency_p9999_ns", all.percentile(99.99));
-        Measure.real("latency_max_ns", all.percentile(100));
+        Measure.real("requests_per_s", requests * 1e9 / (ended - begin));
+        Measure.latency(all);
     }
 }

@@ -75,6 +75,14 @@ final class Measure {
 
     static void real(String key, double value) { line.append(String.format(Locale.ROOT, " %s=%.6f", key, value)); }
 
+    static void latency(Histogram nanos) {
+        real("latency_p50_ns", nanos.percentile(50));
+        real("latency_p99_ns", nanos.percentile(99));
+        real("latency_p999_ns", nanos.percentile(99.9));
+        real("latency_p9999_ns", nanos.percentile(99.99));
+        real("latency_max_ns", nanos.percentile(100));
+    }
+
     static void print() { System.out.println(line); }
 
     /** xorshift64*; never zero. */
