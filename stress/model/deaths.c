@@ -330,11 +330,14 @@ static void list_deaths(walk *w)
 }
 
 /* NULL: cancelled, or another took its place; or a watch that nothing known led to. */
-static death *find(const walk *w, const tenure__action *action)
+static death *find(walk *w, const tenure__action *action)
 {
     if (action->fn == 0) return NULL;
     death *d = table_get(&w->deaths, number_of((const void *)action->arg));
-    if (d == NULL && action->fn == (uintptr_t)on_watch && atomic_load(&the_model.vague)) return NULL;
+    if (d == NULL && action->fn == (uintptr_t)on_watch && atomic_load(&the_model.vague)) {
+        w->exact = false; /* what it keeps is not known either */
+        return NULL;
+    }
     if (d == NULL) model_fail(w->t, "a record at %p is of nothing that was registered", (const void *)action);
     return atomic_load(&d->state) == VOID ? NULL : d;
 }
@@ -413,8 +416,10 @@ static void walk_registered_target(walk *w, const death *d, tenure__action *acti
     if (is_seen(d->target) && (void *)action->record.target != d->target->object)
         model_fail(w->t, "%s at %p is registered at %#lx", walk_name(d->target).text, d->target->object,
             (unsigned long)action->record.target);
-    if (!is_seen(d->target) && w->exact)
+    if (!is_seen(d->target) && w->exact) {
+        tenure_path(w->t->self, (void *)action->record.target, tenure_path_print, stderr);
         model_fail(w->t, "%s should be due: nothing leads to it", walk_name(d->target).text);
+    }
     walk_meet(w, d->target, (void *)action->record.target, "the registry");
 }
 

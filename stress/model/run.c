@@ -157,6 +157,7 @@ static tenure_heap *create_heap(const model_options *options)
     heap_options.roots = options->precise ? TENURE_ROOTS_PRECISE : TENURE_ROOTS_CONSERVATIVE;
     heap_options.ref_tags = MODEL_REF_TAGS;
     heap_options.finalizers = options->pump ? TENURE_PUMP : TENURE_THREAD;
+    heap_options.destroy_wait = 60000000000;
     tenure_heap *heap;
     if (tenure_heap_create(&heap, &heap_options) != TENURE_OK) {
         fprintf(stderr, "model: no heap\n");
