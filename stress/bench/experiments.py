@@ -1,7 +1,7 @@
 """What is measured, against whom, and what is to be reached."""
 
 from dataclasses import dataclass
-from typing import Callable
+from typing import Callable, Optional
 
 Result = dict  # the key=value words of one run; numbers are floats
 
@@ -16,7 +16,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Target:
-    """value of Tenure's run, or its ratio to the best of some peers of the same round, compared with bound."""
+    """value of Tenure's run, or its ratio to the best of some peers of the same round, compared with bound. own: which run
+    is Tenure's, if not that of the experiment's first peer."""
 
     title: str
     value: Callable[[Result], float]
@@ -24,7 +25,7 @@ class Target:
     against: tuple = ()
     at_least: bool = False
     form: str = "{:.2f}"
-    own: str = "tenure"
+    own: Optional[str] = None
 
     def holds(self, measured):
         return measured >= self.bound if self.at_least else measured <= self.bound
@@ -50,13 +51,14 @@ class Experiment:
     workload: str  # what peers.py calls it by
     arguments: tuple
     quick_arguments: tuple
-    peers: tuple
+    peers: tuple  # the first is Tenure
     primary: Column  # of which ratios are shown
     columns: tuple
     targets: tuple = ()
     heap_bytes: float = 0  # limit that HotSpot is given; the others read the arguments
     memory_bytes: float = 0  # that has to be free
     environment: tuple = ()  # name, value pairs
+    quick_environment: tuple = ()  # instead of it
 
 
 def key(name, scale=1.0):
@@ -145,13 +147,13 @@ def gcbench(threads):
 
 
 def cache(mebibytes, label, peers, targets=(), memory_bytes=0):
-    common = ("--live-mib", str(mebibytes), "--threads", "2", "--milliseconds")
+    common = ("--threads", "2", "--live-mib")
     return Experiment(
         name=f"cache-{label}",
         title=f"Requests over a live cache, {mebibytes} MiB live, 2 threads",
         workload="cache",
-        arguments=(*common, "1500"),
-        quick_arguments=(*common, "500"),
+        arguments=(*common, str(mebibytes), "--milliseconds", "1500"),
+        quick_arguments=(*common, str(min(mebibytes, 128)), "--milliseconds", "400"),
         peers=peers,
         primary=REQUESTS,
         columns=(*LATENCY, *COMMON[1:], START),
@@ -262,6 +264,54 @@ def mark(markers, bound):
         ),
         environment=(("TENURE_OPTIONS", f"workers={markers}"), ("GC_MARKERS", str(markers))),
     )
+
+
+def server(test):
+    """All tests are one run, which these experiments share."""
+    per_cpu = Column("per CPU second", key(f"{test}: per CPU second"), "{:.0f}")
+    p999 = Column("p99.9 ms", key(f"{test}: p99.9 ms"), "{:.2f}", compared=True)
+    return Experiment(
+        name="server-" + test.lower().replace(",", "").replace(" ", "_"),
+        title=f"Server, {test}, 50 clients",
+        workload="server",
+        arguments=(),
+        quick_arguments=(),
+        peers=("server-tenure", "server-redis"),
+        primary=per_cpu,
+        columns=(
+            Column("per second", key(f"{test}: per second"), "{:.0f}", compared=True),
+            Column("p99 ms", key(f"{test}: p99 ms")),
+            p999,
+            COMMON[1],
+        ),
+        targets=(
+            Target(f"{test}: requests per CPU second, x redis-server", per_cpu.value, 1, ("server-redis",), True),
+            Target(f"{test}: p99.9, x redis-server", p999.value, 1.5, ("server-redis",)),
+        ),
+        environment=(("KEYS", "200000"), ("REQUESTS", "30000")),
+        quick_environment=(("KEYS", "20000"), ("REQUESTS", "3000")),
+    )
+
+
+SERVER_TESTS = (
+    "PING",
+    "GET",
+    "SET",
+    "SET 1 KB",
+    "SET 16 KB",
+    "INCR",
+    "LPUSH",
+    "LPOP",
+    "SADD",
+    "HSET",
+    "SPOP",
+    "LRANGE 100",
+    "MSET 10 keys",
+    "GET, pipeline 16",
+    "SET, pipeline 16",
+    "SET, pipeline 64",
+    "INCR, pipeline 16",
+)
 
 
 def idle_columns(title, prefix):
@@ -402,6 +452,7 @@ EXPERIMENTS = (
     weak("cleaner", "cleaners", ("tenure",)),
     intern(1),
     intern(2),
+    *map(server, SERVER_TESTS),
 )
 
 ACROSS = (

@@ -146,6 +146,36 @@ class Whippet:
         }
 
 
+@dataclass(frozen=True)
+class Server:
+    """tenure-server or redis-server under stress/server/demo, which drives them with redis-benchmark: one run is
+    all of its tests."""
+
+    name: str  # server-tenure or server-redis
+    environment: tuple = ()
+    like: Optional[str] = None
+
+    def missing(self, place, workload):
+        needed = ("redis-benchmark", "redis-cli") + (("redis-server",) if self.name == "server-redis" else ())
+        absent = [tool for tool in needed if not shutil.which(tool)]
+        return f"there is no {absent[0]} here" if absent else None
+
+    def command(self, place, workload, words, heap_bytes):
+        demo = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "server", "demo")
+        return [demo, os.path.join(place.folder, "..", "server"), self.name.removeprefix("server-")]
+
+    def read(self, output, log):
+        result = {}
+        for line in output:
+            test, measured, requests, cpu_ns = line.split("|")
+            rate, p99, p999 = map(float, measured.split())
+            result[f"{test}: per second"] = rate
+            result[f"{test}: per CPU second"] = float(requests) * 1e9 / float(cpu_ns)
+            result[f"{test}: p99 ms"] = p99
+            result[f"{test}: p99.9 ms"] = p999
+        return result
+
+
 def hotspot(name, *flags, like=None):
     return HotSpot(f"hotspot-{name}", flags, like)
 
@@ -174,5 +204,7 @@ PEERS = {
         Whippet("whippet-parallel-generational-mmc"),
         Whippet("whippet-stack-conservative-parallel-mmc"),
         Whippet("whippet-stack-conservative-parallel-generational-mmc"),
+        Server("server-tenure"),
+        Server("server-redis"),
     )
 }

@@ -59,6 +59,7 @@ class Outcome:
         self.experiment = experiment
         self.runs = runs
         self.failures = failures
+        self.own = experiment.peers[0]
         self.others = others
         self.host = host
 
@@ -69,7 +70,7 @@ class Outcome:
         header = ["peer", experiment.primary.title, *(column.title for column in columns)]
         compared = [(column, f"Tenure/it, {column.title}") for column in columns if column.compared]
         compared = [(experiment.primary, "Tenure/it"), *compared]
-        if "tenure" in self.runs and len(self.runs) > 1:
+        if self.own in self.runs and len(self.runs) > 1:
             header += [title for _, title in compared]
         rows = []
         for peer, runs in self.runs.items():
@@ -80,8 +81,8 @@ class Outcome:
             row += [middle(done(runs), column.value, column.form) for column in columns]
             for column, title in compared:
                 if title in header:
-                    pairs = ratios(self.runs["tenure"], [runs], column.value)
-                    row.append(f"{median(pairs):.2f}" if pairs and peer != "tenure" else "")
+                    pairs = ratios(self.runs[self.own], [runs], column.value)
+                    row.append(f"{median(pairs):.2f}" if pairs and peer != self.own else "")
             rows.append(row)
         return header, rows
 
@@ -105,7 +106,7 @@ class Outcome:
     def target_rows(self):
         rows = []
         for target in self.experiment.targets:
-            own = self.runs.get(target.own, [])
+            own = self.runs.get(target.own or self.own, [])
             if target.against:
                 peers = [self.runs[name] for name in target.against if name in self.runs]
                 found = ratios(own, peers, target.value, max if target.at_least else min)
@@ -162,7 +163,7 @@ def across_measured(across, outcomes):
     """None unless two of its experiments were measured."""
     medians = []
     for outcome in outcomes:
-        found = values(done(outcome.runs.get("tenure", [])), across.value)
+        found = values(done(outcome.runs.get(outcome.own, [])), across.value)
         if outcome.experiment.name in across.names and found:
             medians.append(median(found))
     return max(medians) / min(medians) if len(medians) > 1 else None
