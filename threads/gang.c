@@ -8,15 +8,16 @@
 
 #define OPEN ((uint64_t)1 << 63)
 
-/* Takes one of the places that were asked for. relaxed: a budget, not an order. */
+/* Takes one of the places that were asked for. acquire, both: pairs with gang_invite; what the leader wrote while it
+ * was alone, with no order of its own, is seen by whom it invited. */
 static bool take_place(tenure__gang *gang, bool on_mutator_stack)
 {
     if (!on_mutator_stack && atomic_load_explicit(&gang->pool_wanted, memory_order_relaxed) &&
-        atomic_exchange_explicit(&gang->pool_wanted, false, memory_order_relaxed))
+        atomic_exchange_explicit(&gang->pool_wanted, false, memory_order_acquire))
         return true;
     uint32_t wanted = atomic_load_explicit(&gang->wanted, memory_order_relaxed);
     while (wanted != 0 && !atomic_compare_exchange_weak_explicit(
-                              &gang->wanted, &wanted, wanted - 1, memory_order_relaxed, memory_order_relaxed)) {}
+                              &gang->wanted, &wanted, wanted - 1, memory_order_acquire, memory_order_relaxed)) {}
     return wanted != 0;
 }
 
@@ -80,10 +81,11 @@ void tenure__gang_run(tenure__gang *gang, tenure__phase_fn *phase, void *arg, bo
 
 void tenure__gang_invite(tenure__gang *gang, unsigned helpers, bool need_pool)
 {
+    /* release: pairs with take_place. */
     if (need_pool)
-        atomic_store_explicit(&gang->pool_wanted, true, memory_order_relaxed);
+        atomic_store_explicit(&gang->pool_wanted, true, memory_order_release);
     else
-        atomic_store_explicit(&gang->wanted, helpers, memory_order_relaxed);
+        atomic_store_explicit(&gang->wanted, helpers, memory_order_release);
     /* release: whoever sees the new number sees wanted. */
     atomic_fetch_add_explicit(&gang->invitations, 1, memory_order_release);
     const uint32_t spinners = need_pool ? 0 : atomic_load_explicit(&gang->spinners, memory_order_relaxed);

@@ -90,8 +90,8 @@ static void check_work(tenure__verification *check)
                 atomic_load_explicit(&heap->overflowed, memory_order_relaxed) ||
                 atomic_load_explicit(&heap->working, memory_order_relaxed) != 0;
     for (unsigned i = 0; i < heap->worker_count; i++) {
-        left |= heap->workers[i].top != 0;
-        for (unsigned at = 0; at < TENURE__RING; at++) left |= heap->workers[i].ring[at] != 0;
+        const tenure__worker *worker = &heap->workers[i];
+        left |= worker->top != 0 || worker->ring_in != worker->ring_out;
     }
     if (left) tenure__fault(check, "work is left");
 }

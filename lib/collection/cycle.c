@@ -60,12 +60,18 @@ static void prepare(tenure_heap *heap, int generation)
     }
 }
 
+static void enter(tenure__worker *worker, bool may_trace)
+{
+    worker->may_trace = may_trace;
+    worker->alone = worker->index == 0;
+}
+
 /* What pinning found is scanned with everything else: each worker has its own on its stack. */
 static void trace_phase(void *arg, unsigned index, bool may_trace)
 {
     tenure_heap *heap = arg;
     tenure__worker *worker = &heap->workers[index];
-    worker->may_trace = may_trace;
+    enter(worker, may_trace);
     if (index == 0) {
         const uint64_t start = tenure__now_ns();
         tenure__roots_trace(worker);
@@ -74,7 +80,7 @@ static void trace_phase(void *arg, unsigned index, bool may_trace)
         tenure__frozen_trace(worker);
         heap->event.roots_ns = tenure__now_ns() - start;
         if (heap->event.logged_objects > 50 && heap->options.workers > 1)
-            tenure__gang_invite(&heap->world.gang, heap->options.workers - 1, false);
+            tenure__trace_invite(worker, heap->options.workers - 1, false);
     } else {
         atomic_fetch_add_explicit(&heap->working, 1, memory_order_acq_rel);
     }
@@ -86,7 +92,7 @@ static void follow_phase(void *arg, unsigned index, bool may_trace)
 {
     tenure_heap *heap = arg;
     tenure__worker *worker = &heap->workers[index];
-    worker->may_trace = may_trace;
+    enter(worker, may_trace);
     if (index != 0) atomic_fetch_add_explicit(&heap->working, 1, memory_order_acq_rel);
     tenure__trace_drain(worker);
 }
@@ -95,14 +101,14 @@ static void rescan_phase(void *arg, unsigned index, bool may_trace)
 {
     tenure_heap *heap = arg;
     tenure__worker *worker = &heap->workers[index];
-    worker->may_trace = may_trace;
+    enter(worker, may_trace);
     /* The one place in working that trace() has taken is that of whoever rescans: there may be trace functions to call,
      * and no packet left to hand them over in. */
     if (may_trace && atomic_exchange_explicit(&heap->rescan_due, false, memory_order_relaxed)) {
         tenure__trace_rescan(worker);
         return;
     }
-    if (index == 0) tenure__gang_invite(&heap->world.gang, 1, true);
+    if (index == 0) tenure__trace_invite(worker, 1, true);
     atomic_fetch_add_explicit(&heap->working, 1, memory_order_acq_rel);
     tenure__trace_drain(worker);
 }

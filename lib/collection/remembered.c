@@ -324,7 +324,7 @@ void tenure__scan_again(tenure__worker *worker, uintptr_t object, uint64_t heade
     const bool remembers = tenure__final_generation(heap, tenure__block_index(heap, object)) == 2;
     if ((header & TENURE__LARGE) == 0) {
         if (is_root(heap, object, header)) arm(object, header);
-        if (tenure__scan_old(worker, object, 0, UINTPTR_MAX) && remembers) remember_object(worker, object);
+        if (tenure__scan_old_now(worker, object, 0, UINTPTR_MAX) && remembers) remember_object(worker, object);
         return;
     }
     const uintptr_t end = object + tenure__payload_bytes(heap, object, header);
@@ -333,7 +333,7 @@ void tenure__scan_again(tenure__worker *worker, uintptr_t object, uint64_t heade
         /* Its dirty cards may be the ones that could not be logged. */
         tenure__flags_clear(&heap->blocks[tenure__block_index(heap, at)], TENURE__BLOCK_CARDS);
         clean_card(heap, at, TENURE__CARD_DIRTY);
-        if (tenure__scan_old(worker, object, at, at + card_bytes) && remembers) remember_card(worker, at);
+        if (tenure__scan_old_now(worker, object, at, at + card_bytes) && remembers) remember_card(worker, at);
     }
 }
 

@@ -29,8 +29,10 @@ void tenure__scan_again(tenure__worker *worker, uintptr_t object, uint64_t heade
 /* The owner of that slot, in Gen 2 after this collection, refers to Gen 1. */
 void tenure__remember_slot(tenure__worker *worker, uintptr_t slot);
 
-/* trace.c: scans an older object's references in [low, high) at once; true: one leads to Gen 1. */
+/* trace.c: queues an older object's references in [low, high); true: one leads to what may end in Gen 1. */
 bool tenure__scan_old(tenure__worker *worker, uintptr_t object, uintptr_t low, uintptr_t high);
+/* trace.c: the same, and follows them at once instead: for objects whose entries found no room in the queue. */
+bool tenure__scan_old_now(tenure__worker *worker, uintptr_t object, uintptr_t low, uintptr_t high);
 /* trace.c: leaves an entry to a worker that may call trace functions. */
 void tenure__trace_defer(tenure__worker *worker, uintptr_t entry);
 

@@ -500,7 +500,7 @@ void tenure__roots_trace(tenure__worker *worker)
     if (roots->callback_count == 0) return;
     /* For a worker that stands on no mutator's stack, perhaps this one. */
     atomic_store_explicit(&heap->callbacks_due, true, memory_order_relaxed);
-    if (!worker->may_trace) tenure__gang_invite(&heap->world.gang, 1, true);
+    if (!worker->may_trace) tenure__trace_invite(worker, 1, true);
 }
 
 void tenure__roots_call_back(tenure__worker *worker)

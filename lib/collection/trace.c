@@ -9,9 +9,9 @@
 #include <string.h>
 
 enum {
-    PIECE_BYTES = 64 * 1024,
-    INVITE_AFTER = 200, /* objects, before small work becomes worth a second worker */
-    SHARE_ABOVE = 4     /* entries on the local stack */
+    PIECE_BYTES = 8 * 1024, /* half of a local stack, if all of it are references */
+    INVITE_AFTER = 200,     /* objects, before small work becomes worth a second worker */
+    SHARE_ABOVE = 4         /* entries on the local stack */
 };
 
 void tenure__trace_prepare(tenure_heap *heap)
@@ -41,19 +41,23 @@ unsigned tenure__final_generation(const tenure_heap *heap, uint32_t block)
 
 /* --- the local stack and the packets --- */
 
+/* So many entries, as far as there are packets. The oldest: nearest to the roots, so most likely to have much below
+ * them. */
 static void share(tenure__worker *worker, uint32_t count)
 {
     tenure_heap *heap = worker->heap;
-    const uint32_t index = tenure__packet_take(&heap->packets);
-    if (index == 0) return;
-    tenure__packet *packet = tenure__packet_at(&heap->packets, index);
-    if (count > TENURE__PACKET_ENTRIES) count = TENURE__PACKET_ENTRIES;
-    /* The oldest: nearest to the roots, so most likely to have much below them. */
-    memcpy(packet->entries, worker->stack, count * sizeof worker->stack[0]);
-    packet->count = count;
-    worker->top -= count;
-    memmove(worker->stack, worker->stack + count, worker->top * sizeof worker->stack[0]);
-    tenure__packet_push(&heap->packets, &heap->shared, index);
+    uint32_t shared = 0;
+    while (shared < count) {
+        const uint32_t index = tenure__packet_take(&heap->packets);
+        if (index == 0) break;
+        tenure__packet *packet = tenure__packet_at(&heap->packets, index);
+        packet->count = count - shared < TENURE__PACKET_ENTRIES ? count - shared : TENURE__PACKET_ENTRIES;
+        memcpy(packet->entries, worker->stack + shared, packet->count * sizeof worker->stack[0]);
+        shared += packet->count;
+        tenure__packet_push(&heap->packets, &heap->shared, index);
+    }
+    worker->top -= shared;
+    memmove(worker->stack, worker->stack + shared, worker->top * sizeof worker->stack[0]);
 }
 
 static bool take_packet(tenure__worker *worker, tenure__index_stack *stack)
@@ -70,12 +74,22 @@ static bool take_packet(tenure__worker *worker, tenure__index_stack *stack)
 }
 
 static void process_root_slot(tenure__worker *worker, uintptr_t *slot);
+static bool mark(tenure__worker *worker, uintptr_t object);
 
-/* The entry's block is scanned again later; a slot outside the heap (of a root callback) is processed now. */
+static inline bool is_reach(uintptr_t entry)
+{
+    return (entry & TENURE__ENTRY_TAG) != 0 && (entry & TENURE__ENTRY_REACH_BIT) != 0;
+}
+
+/* The entry's block is scanned again later; a slot outside the heap (of a root callback) is processed now. Only what is
+ * marked is scanned again: so what was only to be reached is reached now. */
 static void overflow(tenure__worker *worker, uintptr_t entry)
 {
     tenure_heap *heap = worker->heap;
-    if (!tenure__in_arena(heap, entry)) {
+    if (is_reach(entry)) {
+        const uintptr_t object = entry & ~(uintptr_t)TENURE__ENTRY_REACH_TAG;
+        if (!mark(worker, object) || (entry & TENURE__ENTRY_REACH_TAG) == TENURE__ENTRY_REACH_LEAF) return;
+    } else if (!tenure__in_arena(heap, entry)) {
         process_root_slot(worker, (uintptr_t *)entry);
         return;
     }
@@ -86,10 +100,9 @@ static void overflow(tenure__worker *worker, uintptr_t entry)
 static inline void push(tenure__worker *worker, uintptr_t entry)
 {
     if (__builtin_expect(worker->top == TENURE__STACK_WORDS, 0)) {
-        for (unsigned i = 0; i < TENURE__STACK_WORDS / 2 / TENURE__PACKET_ENTRIES; i++)
-            share(worker, TENURE__PACKET_ENTRIES);
+        share(worker, TENURE__STACK_WORDS / 2);
         if (worker->top == TENURE__STACK_WORDS) {
-            overflow(worker, entry & ~(uintptr_t)TENURE__ENTRY_TAG);
+            overflow(worker, entry);
             return;
         }
     }
@@ -98,13 +111,10 @@ static inline void push(tenure__worker *worker, uintptr_t entry)
 
 void tenure__trace_push(tenure__worker *worker, uintptr_t entry) { push(worker, entry); }
 
-static void push_slot(tenure__worker *worker, uintptr_t *slot)
+void tenure__trace_invite(tenure__worker *worker, unsigned helpers, bool need_pool)
 {
-    const tenure_heap *heap = worker->heap;
-    const uintptr_t value = __atomic_load_n(slot, __ATOMIC_RELAXED);
-    if (!tenure__in_arena(heap, value)) return;
-    __builtin_prefetch((void *)(value - 8), 1);
-    push(worker, (uintptr_t)slot);
+    worker->alone = false;
+    tenure__gang_invite(&worker->heap->world.gang, helpers, need_pool);
 }
 
 static inline unsigned sort_of(const tenure__plan *plan)
@@ -117,6 +127,26 @@ static inline unsigned sort_of(const tenure__plan *plan)
 static inline void note_key(tenure__worker *worker, uintptr_t object, uint64_t header)
 {
     if (__builtin_expect((header & TENURE__KEY) != 0, 0)) tenure__ephemeron_key_reached(worker, object);
+}
+
+/* The object's bit in that bitmap; true: this call set it. */
+static inline bool claim(tenure__worker *worker, tenure__bits *bits, uintptr_t object)
+{
+    const unsigned granule = tenure__granule_of(object);
+    if (!worker->alone) return tenure__bit_claim(bits, granule);
+    if (tenure__bit_get(bits, granule)) return false;
+    tenure__bit_set_owned(bits, granule);
+    return true;
+}
+
+/* An object of a block that is marked in place is reached. True: for the first time. */
+static bool mark(tenure__worker *worker, uintptr_t object)
+{
+    tenure_heap *heap = worker->heap;
+    if (!claim(worker, tenure__bits_of(heap->mark, tenure__block_index(heap, object)), object)) return false;
+    /* A header is not touched for this alone, but in heaps where the object may be a key. */
+    if (__builtin_expect(heap->waiting.chains != 0, 0)) note_key(worker, object, tenure__header_load(object));
+    return true;
 }
 
 /* --- staying --- */
@@ -252,6 +282,39 @@ uint64_t tenure_identity_hash(tenure_thread *self, void *object)
     return *(const uint64_t *)((uintptr_t)object + last);
 }
 
+/* A cell's payload, so many granules with the header. */
+static inline void copy_payload(uintptr_t to, uintptr_t from, unsigned granules)
+{
+    switch (granules) { /* so that the most frequent sizes are constants */
+    case 1:
+        __builtin_memcpy((void *)to, (const void *)from, 8);
+        break;
+    case 2:
+        __builtin_memcpy((void *)to, (const void *)from, 24);
+        break;
+    case 3:
+        __builtin_memcpy((void *)to, (const void *)from, 40);
+        break;
+    case 4:
+        __builtin_memcpy((void *)to, (const void *)from, 56);
+        break;
+    default:
+        memcpy((void *)to, (const void *)from, (size_t)granules * 16 - 8);
+    }
+}
+
+/* From now on the object is its copy. False: another worker was faster; *header is what it left. */
+static inline bool forward(tenure__worker *worker, uintptr_t object, uint64_t *header, uintptr_t copy)
+{
+    if (worker->alone) {
+        tenure__header_store(object, copy);
+        return true;
+    }
+    /* release: the copy is complete before its address can be seen. */
+    return atomic_compare_exchange_strong_explicit(
+        tenure__header_of(object), header, copy, memory_order_acq_rel, memory_order_acquire);
+}
+
 static uintptr_t move(tenure__worker *worker, uintptr_t object, uint32_t block)
 {
     tenure_heap *heap = worker->heap;
@@ -272,7 +335,7 @@ static uintptr_t move(tenure__worker *worker, uintptr_t object, uint32_t block)
         return stay(worker, object, block);
     }
     const uintptr_t copy = top + 8;
-    memcpy((void *)copy, (const void *)object, (size_t)granules * 16 - 8);
+    copy_payload(copy, object, granules);
     uint64_t copy_header = tenure__header_with_generation(header, heap->target) | TENURE__UNLOGGED;
     copy_header &= ~(uint64_t)TENURE__REMEMBERED;
     if (append_hash) {
@@ -282,9 +345,7 @@ static uintptr_t move(tenure__worker *worker, uintptr_t object, uint32_t block)
     }
     tenure__header_store(copy, copy_header);
     set_copy_mark(heap, copy, true);
-    /* release: the copy is complete before its address can be seen. */
-    if (!atomic_compare_exchange_strong_explicit(
-            tenure__header_of(object), &header, copy, memory_order_acq_rel, memory_order_acquire)) {
+    if (!forward(worker, object, &header, copy)) {
         set_copy_mark(heap, copy, false);
         buffer->top = top;
         return header & TENURE__HEADER ? object : (uintptr_t)header;
@@ -306,17 +367,10 @@ static inline uintptr_t follow(tenure__worker *worker, uintptr_t object)
     case TENURE__ACTION_MOVE:
         return move(worker, object, block);
     case TENURE__ACTION_MARK:
-        if (tenure__bit_claim(tenure__bits_of(heap->mark, block), tenure__granule_of(object))) {
-            const uint64_t header = tenure__header_load(object);
-            note_key(worker, object, header);
-            scan(worker, object, header);
-        }
+        if (mark(worker, object)) scan(worker, object, tenure__header_load(object));
         break;
     case TENURE__ACTION_MARK_LEAF:
-        /* A leaf is not touched, but in heaps where it may be a key. */
-        if (tenure__bit_claim(tenure__bits_of(heap->mark, block), tenure__granule_of(object)) &&
-            __builtin_expect(heap->waiting.chains != 0, 0))
-            note_key(worker, object, tenure__header_load(object));
+        mark(worker, object);
         break;
     case TENURE__ACTION_LARGE: {
         const uint64_t header =
@@ -335,22 +389,28 @@ static void note_edge(tenure__worker *worker, uintptr_t slot, uintptr_t target)
 {
     tenure_heap *heap = worker->heap;
     if (tenure__final_generation(heap, tenure__block_index(heap, target)) != 1) return;
-    if (worker->immediate)
+    if (worker->immediate || worker->older)
         worker->edge = true;
     else if (tenure__in_arena(heap, slot) && tenure__final_generation(heap, tenure__block_index(heap, slot)) == 2)
         tenure__remember_slot(worker, slot);
+}
+
+/* The object that a precise slot with that value refers to; 0: none. */
+static inline uintptr_t referent(const tenure_heap *heap, uintptr_t value)
+{
+    if (!tenure__in_arena(heap, value)) return 0;
+    const uintptr_t tag = value & 15;
+    return (heap->options.ref_tags >> tag) & 1 ? value - tag : 0;
 }
 
 static inline void process_slot(tenure__worker *worker, uintptr_t *slot)
 {
     tenure_heap *heap = worker->heap;
     const uintptr_t value = __atomic_load_n(slot, __ATOMIC_RELAXED);
-    if (!tenure__in_arena(heap, value)) return;
-    const uintptr_t tag = value & 15;
-    if (((heap->options.ref_tags >> tag) & 1) == 0) return;
-    const uintptr_t object = value - tag;
+    const uintptr_t object = referent(heap, value);
+    if (object == 0) return;
     const uintptr_t now = follow(worker, object);
-    if (now != object) __atomic_store_n(slot, now | tag, __ATOMIC_RELAXED);
+    if (now != object) __atomic_store_n(slot, value - object + now, __ATOMIC_RELAXED);
     /* Copies end in the target generation; an edge to Gen 1 that matters leads to what did not move. */
     if (worker->immediate || (now == object && heap->some_sparse)) note_edge(worker, (uintptr_t)slot, now);
 }
@@ -366,6 +426,41 @@ static void process_root_slot(tenure__worker *worker, uintptr_t *slot)
 }
 
 /* --- scanning --- */
+
+/* The memory that an entry's turn will miss; of slots, their targets' headers were asked for when they were pushed.
+ * always_inline: to gcc a function that only prefetches does nothing, and it drops the calls. */
+static inline __attribute__((always_inline)) void fetch(const tenure_heap *heap, uintptr_t entry)
+{
+    if (!is_reach(entry)) return;
+    const uint32_t block = tenure__block_index(heap, entry);
+    __builtin_prefetch((const void *)&tenure__bits_of(heap->mark, block)[tenure__granule_of(entry) >> 6], 1);
+    if ((entry & TENURE__ENTRY_REACH_TAG) == TENURE__ENTRY_REACH)
+        __builtin_prefetch((const void *)((entry & ~(uintptr_t)TENURE__ENTRY_REACH_TAG) - 8), 1);
+}
+
+/* What the slot leads to is followed later. Before anything of it has moved it is known whether it may end in Gen 1. */
+static inline void push_slot(tenure__worker *worker, uintptr_t *slot)
+{
+    const tenure_heap *heap = worker->heap;
+    const uintptr_t object = referent(heap, __atomic_load_n(slot, __ATOMIC_RELAXED));
+    if (object == 0) return;
+    const uint32_t block = tenure__block_index(heap, object);
+    if (__builtin_expect(worker->older, 0) && tenure__final_generation(heap, block) == 1) worker->edge = true;
+    switch (heap->action[tenure__kind_of(heap, block)]) {
+    case TENURE__ACTION_NONE:
+        break;
+    case TENURE__ACTION_MARK:
+        push(worker, object | TENURE__ENTRY_REACH);
+        break;
+    case TENURE__ACTION_MARK_LEAF:
+        push(worker, object | TENURE__ENTRY_REACH_LEAF);
+        break;
+    default:
+        __builtin_prefetch((void *)(object - 8), 1);
+        push(worker, (uintptr_t)slot);
+        break;
+    }
+}
 
 static inline void visit(tenure__worker *worker, uintptr_t *slot)
 {
@@ -537,7 +632,7 @@ void tenure__trace_defer(tenure__worker *worker, uintptr_t entry)
     tenure__packet *packet = tenure__packet_at(&heap->packets, index);
     packet->entries[packet->count++] = entry;
     tenure__packet_push(&heap->packets, &heap->custom, index);
-    tenure__gang_invite(&heap->world.gang, 1, true);
+    tenure__trace_invite(worker, 1, true);
 }
 
 static void scan_piece(tenure__worker *worker, uintptr_t piece)
@@ -548,8 +643,8 @@ static void scan_piece(tenure__worker *worker, uintptr_t piece)
     const uintptr_t end = object + heap->blocks[head].large_bytes;
     const tenure__plan *plan = tenure__plan_of(tenure__header_load(object));
     if (!plan->has_references || defer_custom(worker, plan, piece | TENURE__ENTRY_PIECE)) return;
-    /* Pieces begin at block boundaries, but for the first, which begins with the object. */
-    const uintptr_t next = (piece & ~(uintptr_t)(TENURE__BLOCK_BYTES - 1)) + PIECE_BYTES;
+    /* Pieces begin at multiples of their size, but for the first, which begins with the object. */
+    const uintptr_t next = (piece & ~(uintptr_t)(PIECE_BYTES - 1)) + PIECE_BYTES;
     if (next < end) push(worker, next | TENURE__ENTRY_PIECE);
     scan_range(worker, plan, object, end, piece, next < end ? next : end);
 }
@@ -579,23 +674,42 @@ static void scan(tenure__worker *worker, uintptr_t object, uint64_t header)
     scan_range(worker, plan, object, end, object, end);
 }
 
-bool tenure__scan_old(tenure__worker *worker, uintptr_t object, uintptr_t low, uintptr_t high)
+static bool scan_part(tenure__worker *worker, uintptr_t object, uintptr_t low, uintptr_t high)
 {
-    tenure_heap *heap = worker->heap;
     const uint64_t header = tenure__header_load(object);
     const tenure__plan *plan = tenure__plan_of(header);
-    const uintptr_t end = object + tenure__payload_bytes(heap, object, header);
-    worker->immediate = worker->later = true;
+    const uintptr_t end = object + tenure__payload_bytes(worker->heap, object, header);
     worker->edge = false;
     scan_range(worker, plan, object, end, low > object ? low : object, high < end ? high : end);
-    worker->immediate = worker->later = false;
     return worker->edge;
+}
+
+bool tenure__scan_old(tenure__worker *worker, uintptr_t object, uintptr_t low, uintptr_t high)
+{
+    worker->older = true;
+    const bool edge = scan_part(worker, object, low, high);
+    worker->older = false;
+    return edge;
+}
+
+bool tenure__scan_old_now(tenure__worker *worker, uintptr_t object, uintptr_t low, uintptr_t high)
+{
+    worker->immediate = worker->later = true;
+    const bool edge = scan_part(worker, object, low, high);
+    worker->immediate = worker->later = false;
+    return edge;
 }
 
 /* --- the loop --- */
 
 static void process_entry(tenure__worker *worker, uintptr_t entry)
 {
+    if (is_reach(entry)) {
+        const uintptr_t object = entry & ~(uintptr_t)TENURE__ENTRY_REACH_TAG;
+        if (mark(worker, object) && (entry & TENURE__ENTRY_REACH_TAG) == TENURE__ENTRY_REACH)
+            scan(worker, object, tenure__header_load(object));
+        return;
+    }
     const uintptr_t address = entry & ~(uintptr_t)TENURE__ENTRY_TAG;
     switch (entry & TENURE__ENTRY_TAG) {
     case TENURE__ENTRY_SLOT:
@@ -616,23 +730,19 @@ static void process_entry(tenure__worker *worker, uintptr_t entry)
     }
 }
 
-/* The next entry, four later than it was popped, so that its target's header is on its way into the cache. */
+/* The next entry; it waited in the ring while others were processed and what it needs came into the cache. Few wait
+ * while objects are copied, so that what is near stays near; more while they are marked, farther apart. */
 static inline uintptr_t pop(tenure__worker *worker)
 {
-    while (worker->top != 0) {
+    const tenure_heap *heap = worker->heap;
+    const uint32_t room = heap->marking ? TENURE__RING : TENURE__RING_COPYING;
+    while (worker->top != 0 && worker->ring_in - worker->ring_out < room) {
         const uintptr_t entry = worker->stack[--worker->top];
-        uintptr_t *place = &worker->ring[worker->ring_at++ % TENURE__RING];
-        const uintptr_t ready = *place;
-        *place = entry;
-        if (ready != 0) return ready;
+        fetch(heap, entry);
+        worker->ring[worker->ring_in++ % TENURE__RING] = entry;
     }
-    for (unsigned i = 0; i < TENURE__RING; i++) {
-        uintptr_t *place = &worker->ring[worker->ring_at++ % TENURE__RING];
-        const uintptr_t ready = *place;
-        *place = 0;
-        if (ready != 0) return ready;
-    }
-    return 0;
+    if (worker->ring_in == worker->ring_out) return 0;
+    return worker->ring[worker->ring_out++ % TENURE__RING];
 }
 
 static inline bool empty(const tenure__index_stack *stack)
@@ -674,7 +784,7 @@ void tenure__trace_drain(tenure__worker *worker)
                 const uint64_t members = atomic_load_explicit(&gang->members, memory_order_relaxed);
                 const unsigned inside = (unsigned)__builtin_popcountll(members << 1); /* perhaps a pool thread more */
                 const unsigned missing = inside < heap->options.workers ? heap->options.workers - inside : 0;
-                if (missing != 0) tenure__gang_invite(gang, missing, false);
+                if (missing != 0) tenure__trace_invite(worker, missing, false);
             }
             /* Somebody is there to take it, and nothing lies ready. */
             if (worker->top > SHARE_ABOVE && empty(&heap->shared) &&

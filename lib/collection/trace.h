@@ -17,14 +17,19 @@ enum {
 /* Entries of work lists and logs: an address with a tag in the low three bits. */
 enum {
     TENURE__ENTRY_SLOT = 0,
-    TENURE__ENTRY_PIECE = 1,      /* of a large object: scan 64 KiB from here, then the next piece */
+    TENURE__ENTRY_PIECE = 1,      /* of a large object: scan 8 KiB from here, then the next piece */
     TENURE__ENTRY_OBJECT = 2,     /* scan it */
     TENURE__ENTRY_LOGGED = 3,     /* an older object that was stored into */
     TENURE__ENTRY_CARDS = 4,      /* a block of a large object with dirty cards */
     TENURE__ENTRY_REMEMBERED = 5, /* a Gen 2 object on the Gen 2->1 list */
     TENURE__ENTRY_CARDS_OLD = 6,  /* a block with remembered cards */
     TENURE__ENTRY_AGAIN = 7,      /* an object, older or not, that has something to follow since it was scanned */
-    TENURE__ENTRY_TAG = 7
+    TENURE__ENTRY_TAG = 7,
+    /* One bit more: objects are 16-aligned, and an entry without a tag is a slot, which need not be. */
+    TENURE__ENTRY_REACH_BIT = 8,
+    TENURE__ENTRY_REACH = 9, /* an object of a block that is marked in place: mark it, and scan it if it was not */
+    TENURE__ENTRY_REACH_LEAF = 10, /* the same, and there is nothing to scan */
+    TENURE__ENTRY_REACH_TAG = 15
 };
 
 struct tenure_visitor {
@@ -59,6 +64,8 @@ static inline uintptr_t tenure__survivor(const tenure_heap *heap, uintptr_t obje
 void tenure__trace_slot(tenure__worker *worker, uintptr_t *slot);
 /* Queues an entry. */
 void tenure__trace_push(tenure__worker *worker, uintptr_t entry);
+/* Invites helpers into the phase. Before the first the leader is alone, and needs no atomic operations. */
+void tenure__trace_invite(tenure__worker *worker, unsigned helpers, bool need_pool);
 /* Works until no worker has any work left. */
 void tenure__trace_drain(tenure__worker *worker);
 

@@ -63,21 +63,23 @@ typedef struct tenure__buffer {
     uint32_t block;     /* plus one; 0: none */
 } tenure__buffer;
 
-enum { TENURE__STACK_WORDS = 2048, TENURE__RING = 4 };
+enum { TENURE__STACK_WORDS = 2048, TENURE__RING = 16, TENURE__RING_COPYING = 4 };
 
 typedef struct tenure__worker {
     struct tenure_heap *heap;
     unsigned index;
     bool may_trace;                /* may call the program's trace functions */
-    bool immediate;                /* slots are processed at once (scanning an old object) instead of pushed */
+    bool alone;                    /* nobody else is in this phase: it has invited nobody */
+    bool older;                    /* what is scanned is older than what is collected */
+    bool immediate;                /* likewise, and slots are processed at once instead of pushed */
     bool later;                    /* what is found is queued instead of scanned: bounds the recursion */
     bool pins_for_idle;            /* what is pinned now shall end in Gen 2 */
-    bool edge;                     /* an immediate slot led to Gen 1 */
+    bool edge;                     /* a slot of an older object leads to Gen 1 */
     tenure__reference_fn *inspect; /* not NULL: what the program visits is shown to it and not traced */
     void *inspect_arg;
     uint32_t scanned; /* objects in this phase, until help was invited */
     uint32_t top;     /* of the local stack */
-    uint32_t ring_at;
+    uint32_t ring_in, ring_out;
     uintptr_t ring[TENURE__RING];
     tenure__buffer buffers[3][TENURE__BLOCK_SORTS]; /* by generation (1 and 2) and sort */
     uint32_t remembered;                            /* packets of Gen 2->1 entries that this worker found */
@@ -114,7 +116,7 @@ enum { TENURE__SITE_FRAMES = 4 };
 typedef struct tenure__checks {
     uintptr_t *shadow; /* barriers; a word for each: references of older objects after the last collection. Stopped */
     uintptr_t (*sites)[TENURE__SITE_FRAMES]; /* for each granule: who allocated the object. Its owner, or stopped */
-    uint64_t *left;                          /* roots; for each granule: the header word of what is there no more. Stopped */
+    uint64_t *left; /* roots; for each granule: the header word of what is there no more. Stopped */
 } tenure__checks;
 
 /* --- roots --- */
