@@ -121,7 +121,7 @@ static void gc_section(output *out)
         uint64_t value;
     } numbers[] = { { "gen0_bytes", stats.gen0_bytes }, { "gen0_budget_bytes", stats.gen0_budget_bytes },
         { "gen1_bytes", stats.gen1_bytes }, { "gen2_bytes", stats.gen2_bytes }, { "large_bytes", stats.large_bytes },
-        { "live_bytes", stats.live_bytes }, { "heap_bytes", stats.heap_bytes },
+        { "live_bytes", stats.live_bytes }, { "hole_bytes", stats.hole_bytes }, { "heap_bytes", stats.heap_bytes },
         { "committed_bytes", stats.committed_bytes }, { "returned_bytes", stats.returned_bytes },
         { "max_heap_bytes", stats.max_heap_bytes }, { "allocated_bytes", stats.allocated_bytes },
         { "copied_bytes", stats.copied_bytes }, { "copied_objects", stats.copied_objects },

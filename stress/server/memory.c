@@ -4,10 +4,13 @@
 #include <tenure/safepoint.h>
 
 /* Sums over the shards cost a few microseconds: done after every so many bytes that a thread added. */
-enum { GROWTH_STEP_BYTES = 64 * 1024, SAMPLES = 8, EMPTY_SHARDS_IN_A_ROW = 4 * STORE_SHARDS };
+enum { GROWTH_STEP_BYTES = 64 * 1024, SAMPLES = 8, EMPTY_SHARDS_IN_A_ROW = 4 * STORE_SHARDS, SHORTAGE_MS = 100 };
 
 /* Relaxed throughout: numbers that stand alone. */
 static _Atomic uint64_t limit_bytes, receiving_bytes;
+/* The heap had no room: then, and at that size of the store. */
+static _Atomic int64_t shortage_ms;
+static _Atomic uint64_t shortage_bytes;
 
 void memory_limit_set(uint64_t bytes) { atomic_store_explicit(&limit_bytes, bytes, memory_order_relaxed); }
 uint64_t memory_limit(void) { return atomic_load_explicit(&limit_bytes, memory_order_relaxed); }
@@ -52,10 +55,21 @@ static bool evict_down_to(context *c, uint64_t target)
     return true;
 }
 
+/* Without a limit: an allocation that fails costs a full collection, and would again. For a while what grows is refused
+ * without one, unless something was deleted. */
+static bool is_short(const context *c)
+{
+    const int64_t since = atomic_load_explicit(&shortage_ms, memory_order_relaxed);
+    if (since == 0 || c->now_ms - since >= SHORTAGE_MS) return false;
+    const uint64_t full = atomic_load_explicit(&shortage_bytes, memory_order_relaxed);
+    return store_bytes() > full - full / 64;
+}
+
 bool memory_relieve(context *c)
 {
     const uint64_t limit = memory_limit();
-    if (limit == 0 || c->growth < GROWTH_STEP_BYTES) return true;
+    if (limit == 0) return !is_short(c);
+    if (c->growth < GROWTH_STEP_BYTES) return true;
     const uint64_t receiving = memory_receiving();
     const bool relieved = evict_down_to(c, receiving < limit ? limit - receiving : 0);
     if (relieved) c->growth = 0; /* else look again before the next command */
@@ -64,7 +78,12 @@ bool memory_relieve(context *c)
 
 void memory_shortage(context *c)
 {
-    if (memory_limit() == 0) return;
+    if (memory_limit() == 0) {
+        context_refresh_clock(c); /* it took long */
+        atomic_store_explicit(&shortage_bytes, store_bytes(), memory_order_relaxed);
+        atomic_store_explicit(&shortage_ms, c->now_ms, memory_order_relaxed);
+        return;
+    }
     for (uint64_t goal = store_count() / 16 + 1, tries = goal * 4; goal > 0 && tries > 0; tries--)
         if (evict_one(c)) goal--;
 }
@@ -73,7 +92,7 @@ bool memory_reserve(context *c, size_t bytes)
 {
     const uint64_t limit = memory_limit();
     const uint64_t receiving = atomic_fetch_add_explicit(&receiving_bytes, bytes, memory_order_relaxed) + bytes;
-    if (limit == 0 || (receiving <= limit && evict_down_to(c, limit - receiving))) return true;
+    if (limit == 0 ? !is_short(c) : receiving <= limit && evict_down_to(c, limit - receiving)) return true;
     memory_received(bytes);
     return false;
 }

@@ -14,8 +14,9 @@ uint64_t memory_limit(void);
  * help: the command must be refused. Cheap while little was added since it last looked. May collect. */
 bool memory_relieve(context *c);
 
-/* An allocation failed, so the limit is more than the heap can hold: evicts a sixteenth of the keys, provided that a
- * limit is set (without one nobody has said that keys may go). */
+/* An allocation failed, so the limit is more than the heap can hold: evicts a sixteenth of the keys. Without a limit
+ * nobody has said that keys may go: then what adds to the store is refused for a tenth of a second, or until it shrank.
+ */
 void memory_shortage(context *c);
 
 /* A client is about to send a value of that size, which is held outside the store until it is complete. False: it does
