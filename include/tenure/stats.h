@@ -35,7 +35,8 @@ typedef struct tenure_stats {
     uint64_t gen1_bytes, gen2_bytes; /* blocks in use */
     uint64_t large_bytes;            /* part of the above in large objects */
     uint64_t frozen_bytes;           /* part of Gen 2 that tenure_freeze took out of the collected set */
-    uint64_t live_bytes;             /* blocks of Gen 2 after the last full collection */
+    uint64_t live_bytes;             /* what lived in Gen 2 after the last full collection */
+    uint64_t hole_bytes;             /* what died in its blocks by then, and was not filled since */
     uint64_t heap_bytes;             /* blocks in use, all generations */
     uint64_t committed_bytes;        /* memory taken from the system and not given back */
     uint64_t returned_bytes;         /* given back so far */

@@ -6,8 +6,9 @@
 enum { HOLE_MIN_GRANULES = 8 };
 
 /* The next hole of the buffer's block after the one that is full. */
-static bool next_hole(tenure_heap *heap, tenure__buffer *buffer, unsigned granules)
+static bool next_hole(tenure__worker *worker, tenure__buffer *buffer, unsigned granules)
 {
+    tenure_heap *heap = worker->heap;
     const uint32_t block = buffer->block - 1;
     uint64_t occupied[TENURE__BITMAP_WORDS];
     tenure__occupied(tenure__bits_of(heap->live, block), tenure__bits_of(heap->ends, block), occupied);
@@ -19,6 +20,7 @@ static bool next_hole(tenure_heap *heap, tenure__buffer *buffer, unsigned granul
     buffer->top = base + (uintptr_t)start * 16 - 8;
     buffer->end = base + (uintptr_t)end * 16 - 8;
     tenure__unpoison(buffer->top, buffer->end - buffer->top);
+    if (heap->target == 2) worker->filled_granules += end - start;
     return true;
 }
 
@@ -41,7 +43,7 @@ bool tenure__buffer_open(tenure__worker *worker, tenure__buffer *buffer, unsigne
     const unsigned generation = heap->target;
     /* While Gen 2 is marked, other workers set mark bits in old blocks: copies go to fresh ones. */
     for (unsigned tries = 0; !heap->marking && tries < 4; tries++) {
-        if (buffer->block != 0 && next_hole(heap, buffer, granules)) return true;
+        if (buffer->block != 0 && next_hole(worker, buffer, granules)) return true;
         const uint32_t block = tenure__blocks_pop(heap, &heap->holes[generation][sort]);
         if (block == TENURE__NO_BLOCK) break;
         close_buffer(heap, buffer);

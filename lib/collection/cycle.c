@@ -5,6 +5,7 @@
 #include "lib/allocation/nursery.h"
 #include "lib/check/check.h"
 #include "lib/collection/ephemeron.h"
+#include "lib/collection/evacuate.h"
 #include "lib/collection/finalizer.h"
 #include "lib/collection/frozen.h"
 #include "lib/collection/pin.h"
@@ -56,6 +57,7 @@ static void prepare(tenure_heap *heap, int generation)
         tenure__worker *worker = &heap->workers[i];
         worker->copied_bytes = worker->copied_objects = 0;
         worker->pinned_objects = worker->stayed_objects = 0;
+        worker->filled_granules = 0;
         worker->scanned = 0;
     }
 }
@@ -158,14 +160,17 @@ static void settle_weak(tenure_heap *heap, bool may_trace)
 static void add_up(tenure_heap *heap)
 {
     tenure_collection *event = &heap->event;
+    uint64_t filled = 0;
     for (unsigned i = 0; i < heap->worker_count; i++) {
         const tenure__worker *worker = &heap->workers[i];
+        filled += worker->filled_granules;
         event->copied_bytes += worker->copied_bytes;
         event->copied_objects += worker->copied_objects;
         event->pinned_objects += worker->pinned_objects;
         event->stayed_objects += worker->stayed_objects;
         event->workers += worker->copied_objects != 0 || i == 0;
     }
+    atomic_fetch_sub_explicit(&heap->gen2_holes, filled, memory_order_relaxed);
     atomic_fetch_add_explicit(&heap->copied_bytes, event->copied_bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&heap->copied_objects, event->copied_objects, memory_order_relaxed);
     atomic_fetch_add_explicit(&heap->pinned_objects, event->pinned_objects, memory_order_relaxed);
@@ -197,6 +202,9 @@ static void collect_stopped(tenure_heap *heap, int generation, const char *reaso
     event->generation = generation;
     event->reason = reason;
     event->led_by_daemon = by_daemon;
+    /* acquire: as in the daemon's look. */
+    for (int i = 0; i < 3 && by_daemon; i++)
+        heap->served[i] = atomic_load_explicit(&heap->wanted[i], memory_order_acquire);
     tenure__check_phase(heap, TENURE__BEFORE, may_trace);
     if (heap->checks.shadow != 0) tenure__barriers_check(heap);
     sizes(heap, event->before_bytes, &event->heap_before_bytes);

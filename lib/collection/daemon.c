@@ -36,7 +36,7 @@ void tenure__daemon_poke(tenure_heap *heap)
 
 void tenure__daemon_report(tenure_heap *heap)
 {
-    if (atomic_load_explicit(&heap->full_wanted, memory_order_relaxed) ||
+    if (atomic_load_explicit(&heap->full_wanted, memory_order_relaxed) != 0 ||
         atomic_load_explicit(&heap->finalizers.ready, memory_order_relaxed) || tenure__maps_wait_for_upkeep(heap) ||
         atomic_load_explicit(&heap->free_count, memory_order_relaxed) <
             atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed) / 2)
@@ -51,26 +51,26 @@ static void lead(tenure_heap *heap, int generation, const char *reason)
     tenure__unlock_stop(&heap->world);
 }
 
-/* Serves all tickets that were drawn up to now with one collection of the oldest generation that was asked for. */
+/* One collection, of the oldest generation that was asked for. It serves all tickets that were drawn before the world
+ * was stopped for it: what their threads had let go of by then it has seen. */
 static bool serve(tenure_heap *heap)
 {
-    uint32_t tickets[3];
     int generation = -1;
-    for (int i = 0; i < 3; i++) {
-        /* acquire: pairs with the release of whoever drew the ticket. */
-        tickets[i] = atomic_load_explicit(&heap->wanted[i], memory_order_acquire);
-        if (tickets[i] != atomic_load_explicit(&heap->done[i], memory_order_relaxed)) generation = i;
-    }
+    for (int i = 0; i < 3; i++) /* acquire: pairs with the release of whoever drew the ticket. */
+        if (atomic_load_explicit(&heap->wanted[i], memory_order_acquire) !=
+            atomic_load_explicit(&heap->done[i], memory_order_relaxed))
+            generation = i;
     const char *reason = "requested";
-    if (atomic_exchange_explicit(&heap->full_wanted, false, memory_order_acq_rel)) {
-        if (generation < 2) reason = "gen2 growth";
+    const char *wanted = atomic_exchange_explicit(&heap->full_wanted, 0, memory_order_acq_rel);
+    if (wanted != 0) {
+        if (generation < 2) reason = wanted;
         generation = 2;
     }
     if (generation < 0) return false;
     lead(heap, generation, reason);
     for (int i = 0; i <= generation; i++) {
         /* release: the collection is complete for whoever sees its ticket served. */
-        atomic_store_explicit(&heap->done[i], tickets[i], memory_order_release);
+        atomic_store_explicit(&heap->done[i], heap->served[i], memory_order_release);
         tenure__futex_wake(&heap->done[i], UINT32_MAX >> 1);
     }
     return true;

@@ -99,7 +99,8 @@ void tenure__collect_budget(tenure__allocator *allocator)
     tenure_heap *heap = allocator->mutator.record.heap;
     const uint64_t seen = collected(heap);
     const tenure__order order = heap->order;
-    if (!tenure__owns_stop(&allocator->mutator) && heap->options.lead == TENURE_LEAD_MUTATOR) {
+    const bool may_lead = heap->options.lead == TENURE_LEAD_MUTATOR && order.generation < 2;
+    if (!tenure__owns_stop(&allocator->mutator) && may_lead) {
         struct lead lead = { heap, seen, order.generation, order.reason };
         tenure__with_context(&allocator->mutator, lead_as_mutator, &lead);
     } else {
@@ -122,9 +123,15 @@ bool tenure__collect_for_memory(tenure__allocator *allocator, size_t bytes, tenu
     tenure_heap *heap = allocator->mutator.record.heap;
     switch (*stage) {
     case TENURE__STAGE_YOUNG:
-        tenure__collect_now(allocator, 1, "out of memory");
         *stage = TENURE__STAGE_FULL;
-        return true;
+        /* relaxed, both: if another thread allocates meanwhile, the full collection frees it as well. */
+        if (atomic_load_explicit(&heap->generation_blocks[0], memory_order_relaxed) +
+                atomic_load_explicit(&heap->generation_blocks[1], memory_order_relaxed) !=
+            0) {
+            tenure__collect_now(allocator, 1, "out of memory");
+            return true;
+        }
+        __attribute__((fallthrough));
     case TENURE__STAGE_FULL:
         tenure__collect_now(allocator, 2, "out of memory");
         *stage = TENURE__STAGE_HANDLER;

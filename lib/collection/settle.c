@@ -272,14 +272,14 @@ static void poison_holes(tenure_heap *heap, uint32_t block, uint64_t occupied[TE
     }
 }
 
-/* By bitmap arithmetic; objects are not touched. live is the new mark, mark the old live. */
-static void sweep_block(tenure_heap *heap, uint32_t block)
+/* By bitmap arithmetic; objects are not touched. live is the new mark, mark the old live. Granules in holes. */
+static unsigned sweep_block(tenure_heap *heap, uint32_t block)
 {
     const uint8_t kind = tenure__kind_of(heap, block);
     clear_bits(tenure__bits_of(heap->mark, block));
     if ((kind & TENURE__KIND_GENERATION) == 0 || tenure__kind_generation(kind) != 2 ||
         (kind & TENURE__KIND_FROZEN) != 0)
-        return;
+        return 0;
     uint64_t occupied[TENURE__BITMAP_WORDS];
     tenure__bits *live = tenure__bits_of(heap->live, block), *ends = tenure__bits_of(heap->ends, block);
     tenure__occupied(live, ends, occupied);
@@ -293,13 +293,15 @@ static void sweep_block(tenure_heap *heap, uint32_t block)
     if (alive == 0 && !open) {
         atomic_fetch_sub_explicit(&heap->generation_blocks[2], 1, memory_order_relaxed);
         free_block(heap, block, true);
-        return;
+        return 0;
     }
     heap->blocks[block].live_granules = alive;
     if (heap->arm_all) arm_all(heap, block);
     if (TENURE__POISONS || heap->options.torture_alloc != 0) poison_holes(heap, block, occupied);
-    if (TENURE__GRANULES - alive >= REUSE_GRANULES && !open)
+    if (open) return 0;
+    if (TENURE__GRANULES - alive >= REUSE_GRANULES)
         tenure__blocks_push(heap, &heap->holes[2][tenure__kind_sort(kind)], block);
+    return TENURE__GRANULES - alive;
 }
 
 static void sweep_phase(void *arg, unsigned index, bool may_trace)
@@ -309,12 +311,14 @@ static void sweep_phase(void *arg, unsigned index, bool may_trace)
     const uint32_t frontier = atomic_load_explicit(&heap->frontier, memory_order_relaxed);
     if (index == 0 && frontier > 4 * SWEEP_STEP && heap->options.workers > 1)
         tenure__gang_invite(&heap->world.gang, heap->options.workers - 1, false);
+    uint64_t holes = 0;
     for (;;) {
         const uint32_t from = atomic_fetch_add_explicit(&heap->next_job, SWEEP_STEP, memory_order_relaxed);
-        if (from >= frontier) return;
+        if (from >= frontier) break;
         const uint32_t to = frontier - from < SWEEP_STEP ? frontier : from + SWEEP_STEP;
-        for (uint32_t block = from; block < to; block++) sweep_block(heap, block);
+        for (uint32_t block = from; block < to; block++) holes += sweep_block(heap, block);
     }
+    atomic_fetch_add_explicit(&heap->gen2_holes, holes, memory_order_relaxed);
 }
 
 /* Blocks that were to be emptied: free, or settled because something in them is pinned. Their old bits must be gone
@@ -345,6 +349,7 @@ void tenure__settle(tenure_heap *heap, bool may_trace)
         heap->live = heap->mark;
         heap->mark = live;
         atomic_store_explicit(&heap->next_job, 0, memory_order_relaxed);
+        atomic_store_explicit(&heap->gen2_holes, 0, memory_order_relaxed);
         tenure__gang_run(&heap->world.gang, sweep_phase, heap, may_trace);
     }
     const uint32_t residents = atomic_load_explicit(&heap->gen0_count, memory_order_relaxed);
@@ -352,32 +357,4 @@ void tenure__settle(tenure_heap *heap, bool may_trace)
     atomic_store_explicit(&heap->generation_blocks[1],
         atomic_load_explicit(&heap->gen1_count, memory_order_relaxed) + residents + gen1_runs, memory_order_relaxed);
     atomic_store_explicit(&heap->gen0_used, 0, memory_order_relaxed);
-}
-
-/* --- before a full collection --- */
-
-void tenure__choose_evacuation(tenure_heap *heap)
-{
-    const uint32_t frontier = atomic_load_explicit(&heap->frontier, memory_order_relaxed);
-    const bool all = (heap->options.torture & TENURE_TORTURE_EVACUATE) != 0;
-    /* Copies must find room: what is not in use, less what the young generations may need. */
-    const uint64_t used = atomic_load_explicit(&heap->used_blocks, memory_order_relaxed);
-    const uint64_t young = atomic_load_explicit(&heap->gen0_used, memory_order_relaxed) +
-                           atomic_load_explicit(&heap->gen1_count, memory_order_relaxed);
-    uint64_t room = heap->max_blocks > used + young ? (heap->max_blocks - used - young) * TENURE__GRANULES : 0;
-    for (uint32_t block = 0; block < frontier; block++) {
-        const uint8_t kind = tenure__kind_of(heap, block);
-        if ((kind & TENURE__KIND_GENERATION) == 0 || tenure__kind_generation(kind) != 2) continue;
-        if (kind & TENURE__KIND_FROZEN) continue;
-        const unsigned alive = heap->blocks[block].live_granules;
-        if (!all && (alive == 0 || alive >= TENURE__GRANULES / 4)) continue;
-        /* live_granules dates from the last sweep: holes may have been filled since. */
-        uint64_t occupied[TENURE__BITMAP_WORDS];
-        tenure__occupied(tenure__bits_of(heap->live, block), tenure__bits_of(heap->ends, block), occupied);
-        unsigned now = 0;
-        for (unsigned i = 0; i < TENURE__BITMAP_WORDS; i++) now += (unsigned)__builtin_popcountll(occupied[i]);
-        if ((!all && now >= TENURE__GRANULES / 4) || now > room) continue;
-        room -= now;
-        tenure__set_kind(heap, block, kind | TENURE__KIND_EVACUATE);
-    }
 }

@@ -6,7 +6,4 @@
 /* After tracing: frees what is empty, settles what stays, sweeps Gen 2 if it was marked. Leader, stopped. */
 void tenure__settle(tenure_heap *heap, bool may_trace);
 
-/* Before a full collection: marks the sparse blocks of Gen 2 for evacuation. Leader, stopped. */
-void tenure__choose_evacuation(tenure_heap *heap);
-
 #endif

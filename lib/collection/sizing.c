@@ -46,16 +46,27 @@ static void set_count(_Atomic uint32_t *count, uint32_t value)
     atomic_store_explicit(count, value, memory_order_relaxed);
 }
 
+/* Without the holes: what a program's changing sizes leave empty is no reason to wait for more. */
+static uint64_t gen2_occupied(const tenure_heap *heap)
+{
+    return atomic_load_explicit(&heap->generation_blocks[2], memory_order_relaxed) -
+           atomic_load_explicit(&heap->gen2_holes, memory_order_relaxed) / TENURE__GRANULES;
+}
+
 static void set_gen2_trigger(tenure_heap *heap)
 {
-    const uint64_t live = atomic_load_explicit(&heap->generation_blocks[2], memory_order_relaxed);
+    const uint64_t live = gen2_occupied(heap);
     const uint64_t percent =
         heap->thresholds.gen2_growth_percent != 0 ? heap->thresholds.gen2_growth_percent : GEN2_GROWTH_PERCENT;
     uint64_t growth = live * percent / 100;
     if (heap->thresholds.gen2_growth_percent == 0 && growth < GEN2_GROWTH_MIN) growth = GEN2_GROWTH_MIN;
     /* Near max_heap: half of what is left, so that there is room for the young generations. */
-    const uint64_t left = heap->max_blocks > live ? (heap->max_blocks - live) / 2 : 0;
+    const uint64_t used = atomic_load_explicit(&heap->generation_blocks[2], memory_order_relaxed);
+    const uint64_t left = heap->max_blocks > used ? (heap->max_blocks - used) / 2 : 0;
     if (growth > left) growth = left;
+    /* Holes that nothing fits into let it take more and more. A collection that cannot help is not repeated at once. */
+    const uint64_t most = live * 2 > used + growth / 4 ? live * 2 : used + growth / 4;
+    heap->gen2_most_blocks = most > GEN2_GROWTH_MIN ? most : GEN2_GROWTH_MIN;
     atomic_store_explicit(&heap->gen2_trigger_blocks, live + growth, memory_order_relaxed); /* as above */
 }
 
@@ -191,6 +202,11 @@ static void adapt_gen1(tenure_heap *heap, const tenure_collection *event)
 
 static void next_order(tenure_heap *heap)
 {
+    /* The daemon did not come to it within a whole budget: whoever spends the next one waits for it. */
+    if (atomic_load_explicit(&heap->full_wanted, memory_order_relaxed) != 0) {
+        heap->order = (tenure__order) { 2, "gen2 late" };
+        return;
+    }
     const uint64_t gen1 = atomic_load_explicit(&heap->generation_blocks[1], memory_order_relaxed);
     const uint64_t budget = atomic_load_explicit(&heap->gen0_budget, memory_order_relaxed);
     if (count_of(&heap->young_since) + 1 >= count_of(&heap->gen1_after))
@@ -206,8 +222,25 @@ uint64_t tenure__old_blocks(const tenure_heap *heap)
 {
     const int64_t external = atomic_load_explicit(&heap->external_bytes, memory_order_relaxed) -
                              atomic_load_explicit(&heap->external_at_full, memory_order_relaxed);
-    return atomic_load_explicit(&heap->generation_blocks[2], memory_order_relaxed) +
-           (external > 0 ? (uint64_t)external >> TENURE__BLOCK_SHIFT : 0);
+    return gen2_occupied(heap) + (external > 0 ? (uint64_t)external >> TENURE__BLOCK_SHIFT : 0);
+}
+
+static const char *grown(const tenure_heap *heap)
+{
+    const uint64_t trigger = atomic_load_explicit(&heap->gen2_trigger_blocks, memory_order_relaxed);
+    if (tenure__old_blocks(heap) > trigger) return "gen2 growth";
+    return atomic_load_explicit(&heap->generation_blocks[2], memory_order_relaxed) > heap->gen2_most_blocks
+               ? "gen2 holes"
+               : 0;
+}
+
+/* A full collection finds out what died, and where blocks became sparse; the next one can empty them. That is worth a
+ * collection of its own if it costs less than the one that is over, since less lives than died. */
+static const char sparse_reason[] = "gen2 sparse";
+static const char *sparse(const tenure_heap *heap, const tenure_collection *event)
+{
+    const uint64_t holes = atomic_load_explicit(&heap->gen2_holes, memory_order_relaxed) / TENURE__GRANULES;
+    return holes > GEN2_GROWTH_MIN && holes > gen2_occupied(heap) && event->reason != sparse_reason ? sparse_reason : 0;
 }
 
 void tenure__sizing_update(tenure_heap *heap, const tenure_collection *event)
@@ -220,9 +253,7 @@ void tenure__sizing_update(tenure_heap *heap, const tenure_collection *event)
         set_count(&heap->young_since, 0);
     }
     if (event->generation == 2) {
-        atomic_store_explicit(&heap->live_bytes,
-            atomic_load_explicit(&heap->generation_blocks[2], memory_order_relaxed) << TENURE__BLOCK_SHIFT,
-            memory_order_relaxed);
+        atomic_store_explicit(&heap->live_bytes, gen2_occupied(heap) << TENURE__BLOCK_SHIFT, memory_order_relaxed);
         atomic_store_explicit(&heap->external_at_full,
             atomic_load_explicit(&heap->external_bytes, memory_order_relaxed), memory_order_relaxed);
         set_gen2_trigger(heap);
@@ -234,11 +265,10 @@ void tenure__sizing_update(tenure_heap *heap, const tenure_collection *event)
     atomic_store_explicit(
         &heap->gen0_budget, limited(heap, fixed != 0 ? fixed : level_blocks(heap->budget.level)), memory_order_relaxed);
     next_order(heap);
-    const bool due =
-        event->generation != 2 &&
-        tenure__old_blocks(heap) > atomic_load_explicit(&heap->gen2_trigger_blocks, memory_order_relaxed) &&
-        atomic_load_explicit(&heap->disabled, memory_order_relaxed) == 0;
-    if (due) atomic_store_explicit(&heap->full_wanted, true, memory_order_release);
+    if (atomic_load_explicit(&heap->disabled, memory_order_relaxed) != 0) return;
+    const char *reason = event->generation == 2 ? sparse(heap, event) : grown(heap);
+    /* release: pairs with the daemon's exchange, which reads the reason's text. */
+    if (reason != 0) atomic_store_explicit(&heap->full_wanted, reason, memory_order_release);
 }
 
 /* --- thresholds --- */

@@ -55,7 +55,7 @@ typedef struct tenure__block {
     uint16_t
         first[TENURE__WINDOWS]; /* Gen 0: granule of the first cell that starts in each window, 0: none yet. Owner */
     _Atomic uint32_t pinned_granules; /* in stops */
-    uint32_t live_granules;           /* when last swept or settled */
+    uint32_t live_granules;           /* when last counted; 0: filled since */
     uint32_t head_distance;           /* blocks back to the run's head */
     uint32_t run_blocks;              /* head: length of the run */
     uint64_t large_bytes;             /* head: payload bytes */

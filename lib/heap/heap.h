@@ -77,6 +77,7 @@ typedef struct tenure__worker {
     bool edge;                     /* a slot of an older object leads to Gen 1 */
     tenure__reference_fn *inspect; /* not NULL: what the program visits is shown to it and not traced */
     void *inspect_arg;
+    uint32_t filled_granules; /* of holes in Gen 2, by this collection */
     uint32_t scanned; /* objects in this phase, until help was invited */
     uint32_t top;     /* of the local stack */
     uint32_t ring_in, ring_out;
@@ -253,6 +254,7 @@ struct tenure_heap {
     tenure__index_stack holes[3][TENURE__BLOCK_SORTS]; /* blocks of Gen 1 and 2 with room */
     tenure__index_stack nursery_holes;                 /* Gen 0 blocks with residents */
     _Atomic uint64_t generation_blocks[3];             /* small and large */
+    _Atomic uint64_t gen2_holes; /* granules that died in blocks of Gen 2 and were not filled since */
     _Atomic uint64_t large_blocks;
     _Atomic uint64_t live_bytes;
 
@@ -280,6 +282,7 @@ struct tenure_heap {
      * stopped, or (thresholds) stop lock; read at any time */
     _Atomic uint32_t young_since, gen1_after;
     _Atomic uint64_t gen2_trigger_blocks;
+    uint64_t gen2_most_blocks;    /* with holes, and a full one is due; guarded likewise */
     tenure__budget budget;        /* stopped */
     uint32_t direct_promotions;   /* Gen 0+1 collections since Gen 1's survival was measured; stopped */
     uint64_t gen0_copied_average; /* bytes a Gen 0 collection; stopped */
@@ -336,8 +339,9 @@ struct tenure_heap {
     _Atomic uint32_t daemon_wake;     /* futex: changes with every request */
     _Atomic bool daemon_stops;
     _Atomic uint32_t wanted[3]; /* tickets: collections asked for, by generation */
+    uint32_t served[3];         /* drawn before the daemon's collection stopped the world; daemon */
     _Atomic uint32_t done[3];   /* tickets served; futex of those who wait */
-    _Atomic bool full_wanted;   /* Gen 2 outgrew its trigger */
+    _Atomic(const char *) full_wanted; /* why the daemon shall lead a full collection; 0: no reason */
     _Atomic uint64_t collected; /* completed collections */
 };
 

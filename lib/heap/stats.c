@@ -62,6 +62,7 @@ void tenure_stats_read(tenure_heap *heap, tenure_stats *out)
     out->large_bytes = load(&heap->large_blocks) << TENURE__BLOCK_SHIFT;
     out->frozen_bytes = load(&heap->frozen_blocks) << TENURE__BLOCK_SHIFT;
     out->live_bytes = load(&heap->live_bytes);
+    out->hole_bytes = load(&heap->gen2_holes) * 16;
     read_triggers(heap, out);
     out->heap_bytes = load(&heap->used_blocks) << TENURE__BLOCK_SHIFT;
     out->committed_bytes = load(&heap->resident_blocks) << TENURE__BLOCK_SHIFT;
