@@ -127,3 +127,12 @@ static void region_keeps_frames(void *idle)
 }
 Test(precise, blocked_threads_frames) { region_keeps_frames(NULL); }
 Test(precise, idle_threads_frames) { region_keeps_frames(&heap); }
+
+Test(precise, detach_inside_a_frame, .signal = SIGABRT)
+{
+    tenure_thread *self = tenure_attach(heap);
+    node *kept = NULL;
+    TENURE_FRAME(self, kept);
+    be_quiet();
+    tenure_detach(self);
+}
