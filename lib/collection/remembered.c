@@ -6,6 +6,8 @@
 #include "lib/collection/pin.h"
 #include <string.h>
 
+#define CARD_BYTES ((uintptr_t)1 << TENURE__CARD_SHIFT)
+
 /* --- the barrier --- */
 
 static void log_entry(tenure__allocator *allocator, uintptr_t address, uintptr_t tag)
@@ -34,8 +36,8 @@ static void dirty_card(tenure__allocator *allocator, uintptr_t slot)
 
 static void dirty_cards(tenure__allocator *allocator, uintptr_t start, uintptr_t end)
 {
-    const uintptr_t card = (uintptr_t)1 << TENURE__CARD_SHIFT;
-    for (uintptr_t at = start & ~(card - 1); at < end; at += card) dirty_card(allocator, at > start ? at : start);
+    for (uintptr_t at = start & ~(CARD_BYTES - 1); at < end; at += CARD_BYTES)
+        dirty_card(allocator, at > start ? at : start);
 }
 
 static void log_object(tenure__allocator *allocator, uintptr_t object)
@@ -328,13 +330,39 @@ void tenure__scan_again(tenure__worker *worker, uintptr_t object, uint64_t heade
         return;
     }
     const uintptr_t end = object + tenure__payload_bytes(heap, object, header);
-    const uintptr_t card_bytes = (uintptr_t)1 << TENURE__CARD_SHIFT;
-    for (uintptr_t at = object & ~(card_bytes - 1); at < end; at += card_bytes) {
+    for (uintptr_t at = object & ~(CARD_BYTES - 1); at < end; at += CARD_BYTES) {
         /* Its dirty cards may be the ones that could not be logged. */
         tenure__flags_clear(&heap->blocks[tenure__block_index(heap, at)], TENURE__BLOCK_CARDS);
         clean_card(heap, at, TENURE__CARD_DIRTY);
-        if (tenure__scan_old_now(worker, object, at, at + card_bytes) && remembers) remember_card(worker, at);
+        if (tenure__scan_old_now(worker, object, at, at + CARD_BYTES) && remembers) remember_card(worker, at);
     }
+}
+
+typedef uint64_t __attribute__((may_alias)) eight_cards;
+
+/* The cards of the block in that state; what they cover is on its way into the cache. Most blocks have few, so eight
+ * are looked at at a time. relaxed: other workers remember cards meanwhile; see process_cards for those. */
+static void find_cards(tenure_heap *heap, uint32_t block, uint8_t wanted, uint64_t found[TENURE__CARDS / 64])
+{
+    const eight_cards *cards = (const eight_cards *)&heap->cards[(size_t)block * TENURE__CARDS];
+    const uintptr_t start = tenure__block_start(heap, block);
+    for (unsigned i = 0; i < TENURE__CARDS / 8; i++) {
+        uint64_t bits = __atomic_load_n(&cards[i], __ATOMIC_RELAXED) & (0x0101010101010101u * wanted);
+        for (; bits != 0; bits &= bits - 1) {
+            const unsigned card = i * 8 + (unsigned)__builtin_ctzll(bits) / 8;
+            found[card / 64] |= (uint64_t)1 << card % 64;
+            __builtin_prefetch((const void *)(start + card * CARD_BYTES));
+        }
+    }
+}
+
+static void process_card(tenure__worker *worker, uintptr_t object, uintptr_t at, uint8_t wanted)
+{
+    tenure_heap *heap = worker->heap;
+    clean_card(heap, at, wanted);
+    if (tenure__scan_old(worker, object, at, at + CARD_BYTES) &&
+        tenure__kind_generation(tenure__kind_of(heap, tenure__block_index(heap, at))) == 2)
+        remember_card(worker, at);
 }
 
 static void process_cards(tenure__worker *worker, uintptr_t entry)
@@ -352,14 +380,11 @@ static void process_cards(tenure__worker *worker, uintptr_t entry)
     atomic_fetch_and_explicit(&heap->blocks[block].flags,
         ~(uint32_t)(old ? TENURE__BLOCK_CARDS_OLD : TENURE__BLOCK_CARDS), memory_order_acq_rel);
     if (deferred(worker, header, entry)) return;
-    const bool remembers = tenure__kind_generation(tenure__kind_of(heap, block)) == 2;
-    const uintptr_t card_bytes = (uintptr_t)1 << TENURE__CARD_SHIFT;
-    for (uintptr_t at = start; at < start + TENURE__BLOCK_BYTES; at += card_bytes) {
-        _Atomic uint8_t *card = &heap->cards[(at - heap->base) >> TENURE__CARD_SHIFT];
-        if ((atomic_load_explicit(card, memory_order_relaxed) & wanted) == 0) continue;
-        clean_card(heap, at, wanted);
-        if (tenure__scan_old(worker, object, at, at + card_bytes) && remembers) remember_card(worker, at);
-    }
+    uint64_t found[TENURE__CARDS / 64] = { 0 };
+    find_cards(heap, block, wanted, found);
+    for (unsigned word = 0; word < TENURE__CARDS / 64; word++)
+        for (uint64_t bits = found[word]; bits != 0; bits &= bits - 1)
+            process_card(worker, object, start + (word * 64 + (uintptr_t)__builtin_ctzll(bits)) * CARD_BYTES, wanted);
 }
 
 void tenure__process_old_entry(tenure__worker *worker, uintptr_t entry)
