@@ -348,7 +348,7 @@ def weak(kind, title, peers=("tenure", "libgc")):
         name=f"weak-{kind}",
         title=f"A million of {title}: CPU ns that each adds (libgc has full collections only)",
         workload="weak",
-        arguments=("--rounds", "3"),
+        arguments=("--rounds", "1"),
         quick_arguments=("--objects", "100000", "--rounds", "1"),
         peers=peers,
         primary=Column("full, alive", key(f"{kind}_full_alive_cpu_ns"), "{:.0f}"),
@@ -446,13 +446,13 @@ EXPERIMENTS = (
     MICRO,
     idle(100),
     idle(10000),
+    *map(server, SERVER_TESTS),
     weak("weak", "weak references"),
     weak("finalizer", "finalizers"),
     weak("ephemeron", "ephemerons", ("tenure",)),
     weak("cleaner", "cleaners", ("tenure",)),
     intern(1),
     intern(2),
-    *map(server, SERVER_TESTS),
 )
 
 ACROSS = (

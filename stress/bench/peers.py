@@ -4,9 +4,8 @@ import os
 import re
 import shutil
 from dataclasses import dataclass
-from typing import Optional
-
 from statistics import quantiles
+from typing import Optional
 
 
 @dataclass(frozen=True)
@@ -15,9 +14,6 @@ class Place:
 
     folder: str
     whippet: Optional[str]
-
-    def program(self, workload, suffix):
-        return os.path.join(self.folder, f"bench-{workload}-{suffix}")
 
 
 def words_parse(line):
@@ -37,16 +33,23 @@ def words_after(words, name):
 
 
 @dataclass(frozen=True)
-class Program:
-    """bench-WORKLOAD-SUFFIX, in whatever language."""
+class Peer:
+    """missing: None, or why it cannot run the workload. command: of a run. read: the result, from what the run wrote on
+    standard output and on standard error, as lines."""
 
     name: str
-    suffix: str = ""
     environment: tuple = ()  # name, value pairs
-    like: Optional[str] = None
+    like: Optional[str] = None  # the peer whose peak resident set it is held to, by the heap's limit
+
+
+@dataclass(frozen=True)
+class Program(Peer):
+    """bench-WORKLOAD-SUFFIX, in whatever language; the suffix is the name if it is not said."""
+
+    suffix: str = ""
 
     def path(self, place, workload):
-        return place.program(workload, self.suffix or self.name)
+        return os.path.join(place.folder, f"bench-{workload}-{self.suffix or self.name}")
 
     def missing(self, place, workload):
         if os.access(self.path(place, workload), os.X_OK):
@@ -61,13 +64,10 @@ class Program:
 
 
 @dataclass(frozen=True)
-class HotSpot:
-    """The class of that name. like: the peer whose peak resident set it is held to, by the heap's limit."""
+class HotSpot(Peer):
+    """The class that is called as the workload. Its log tells the pauses."""
 
-    name: str
-    flags: tuple
-    like: Optional[str] = None
-    environment: tuple = ()
+    flags: tuple = ()
 
     SAFEPOINT = re.compile(
         r'\[(\d+)ns\] Safepoint "(?:Gen|Parallel|G1|Z)\w+", .*Reaching safepoint: (\d+) ns, .*Total: (\d+) ns'
@@ -109,12 +109,8 @@ def distribution(result, prefix, values):
 
 
 @dataclass(frozen=True)
-class Whippet:
+class Whippet(Peer):
     """mt-gcbench of a checkout, built there, in one of its configurations. Its own clock, which starts with its heap."""
-
-    name: str
-    environment: tuple = ()
-    like: Optional[str] = None
 
     TOTAL = re.compile(r"([\d.]+) ms total time \(([\d.]+) stopped\); ([\d.]+) ms CPU time")
     PAUSES = re.compile(r"([\d.]+) ms median pause time, [\d.]+ p95, ([\d.]+) max")
@@ -147,13 +143,9 @@ class Whippet:
 
 
 @dataclass(frozen=True)
-class Server:
+class Server(Peer):
     """tenure-server or redis-server under stress/server/demo, which drives them with redis-benchmark: one run is
-    all of its tests."""
-
-    name: str  # server-tenure or server-redis
-    environment: tuple = ()
-    like: Optional[str] = None
+    all of its tests. The name is server- and what the demo calls it."""
 
     def missing(self, place, workload):
         needed = ("redis-benchmark", "redis-cli") + (("redis-server",) if self.name == "server-redis" else ())
@@ -177,14 +169,14 @@ class Server:
 
 
 def hotspot(name, *flags, like=None):
-    return HotSpot(f"hotspot-{name}", flags, like)
+    return HotSpot(f"hotspot-{name}", flags=flags, like=like)
 
 
 PEERS = {
     peer.name: peer
     for peer in (
         Program("tenure"),
-        Program("tenure-thp", "tenure", (("TENURE_OPTIONS", "huge_pages=on"),)),
+        Program("tenure-thp", (("TENURE_OPTIONS", "huge_pages=on"),), suffix="tenure"),
         Program("bump"),
         Program("libgc"),
         Program("glibc"),

@@ -67,11 +67,11 @@ class Outcome:
         experiment = self.experiment
         everything = [run for runs in self.runs.values() for run in done(runs)]
         columns = [column for column in experiment.columns if values(everything, column.value)]
-        header = ["peer", experiment.primary.title, *(column.title for column in columns)]
-        compared = [(column, f"Tenure/it, {column.title}") for column in columns if column.compared]
-        compared = [(experiment.primary, "Tenure/it"), *compared]
-        if self.own in self.runs and len(self.runs) > 1:
-            header += [title for _, title in compared]
+        compared = [experiment.primary] + [column for column in columns if column.compared]
+        if self.own not in self.runs or len(self.runs) == 1:
+            compared = []
+        header = ["peer", *(column.title for column in (experiment.primary, *columns))]
+        header += [f"Tenure/it: {column.title}" for column in compared]
         rows = []
         for peer, runs in self.runs.items():
             if not done(runs):
@@ -79,12 +79,13 @@ class Outcome:
                 continue
             row = [peer, spread(done(runs), experiment.primary.value, experiment.primary.form)]
             row += [middle(done(runs), column.value, column.form) for column in columns]
-            for column, title in compared:
-                if title in header:
-                    pairs = ratios(self.runs[self.own], [runs], column.value)
-                    row.append(f"{median(pairs):.2f}" if pairs and peer != self.own else "")
+            row += ["" if peer == self.own else self.ratio(runs, column) for column in compared]
             rows.append(row)
         return header, rows
+
+    def ratio(self, runs, column):
+        pairs = ratios(self.runs[self.own], [runs], column.value)
+        return f"{median(pairs):.2f}" if pairs else "-"
 
     def pause_table(self):
         header = ["pauses", "count", "s", "CPU s", *(title for title, _ in PAUSE_KEYS)]

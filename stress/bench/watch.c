@@ -126,7 +126,7 @@ static pid_t program_start(char **words)
     const pid_t child = fork();
     must(child < 0 ? errno : 0, "fork");
     if (child != 0) return child;
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* whoever ends this program means that one */
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* whoever ends this program means that one */
     execvp(words[0], words);
     fprintf(stderr, "watch: %s: %s\n", words[0], strerror(errno));
     _exit(CANNOT_RUN);
