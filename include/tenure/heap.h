@@ -85,7 +85,11 @@ enum {
      * The first use of a stale pointer is told, with the object's type, place, and where it was allocated, by a handler
      * for SIGSEGV; other faults go to the handler that the program had before the first such heap was created. */
     TENURE_CHECK_ROOTS = 4,
-    TENURE_CHECK_ALL = 7
+    /* Notes where every object is allocated. When AddressSanitizer (the library built with it, too) reports a use of what is
+     * free, a line says what was there, and where it was allocated; valgrind's own reports do (a library with asserts, built
+     * where valgrind's headers are). In any heap; without these tools it does nothing. The other two note it as well. */
+    TENURE_CHECK_USES = 8,
+    TENURE_CHECK_ALL = 15
 };
 enum {
     TENURE_TORTURE_POLL = 1,     /* collect at every poll */
@@ -143,8 +147,7 @@ typedef struct tenure_options {
     uint32_t debug;         /* [debug=leak] */
     uint32_t verify;        /* [verify=before,after,all] walk and check the whole heap around every collection; all: and at
                              * every phase boundary within */
-    uint32_t check;         /* [check=locks,barriers,roots] the program's use of locks (tenure/lock.h), barriers and roots.
-                             * Faults are printed and abort */
+    uint32_t check;         /* [check=locks,barriers,roots,uses] the program's use of locks (tenure/lock.h), barriers, roots and * dead objects. Faults are printed and abort */
     uint32_t torture;       /* [torture=poll,overflow,evacuate,nospace] */
     uint64_t torture_alloc; /* [torture=alloc:N] collect at every Nth allocation; freed memory is poisoned */
     tenure_faults fault;    /* [fault=mmap:0.01,thread:0.1,seed:7] */

@@ -20,17 +20,23 @@ typedef enum tenure__moment {
  * between the phases. */
 void tenure__check_phase(tenure_heap *heap, tenure__moment moment, bool may_trace);
 
-/* --- checks.c: the memory beside the heap, and who allocated what --- */
+/* --- checks.c: the memory beside the heap; sites.c: who allocated what --- */
 
 /* What the options' check= asks for; check=roots changes the options accordingly. TENURE_ENOMEM. */
 tenure_status tenure__checks_create(tenure_heap *heap);
 void tenure__checks_destroy(tenure_heap *heap);
 /* The object was allocated just now. Its owner; every allocation comes here. */
 void tenure__site_note(tenure_heap *heap, uintptr_t object);
+static inline tenure__site *tenure__site_of(const tenure_heap *heap, uintptr_t object)
+{
+    return &heap->checks.sites[(object - heap->base) / 16];
+}
+/* The last object that was allocated where the address lies, or before it in the same block; 0: unknown. */
+uintptr_t tenure__site_find(const tenure_heap *heap, uintptr_t address);
 /* "allocated in f+0x12 (prog+0x3456)"; nothing if it is not known. */
 void tenure__site_print(const tenure_heap *heap, uintptr_t object, tenure__text *text);
 /* After all tracing: what is known of an object goes with it. Leader, stopped. */
-void tenure__checks_moved(tenure_heap *heap);
+void tenure__sites_moved(tenure_heap *heap);
 
 /* --- barriers.c: check=barriers. Leader, stopped --- */
 
@@ -39,11 +45,20 @@ void tenure__barriers_check(tenure_heap *heap);
 /* After a collection: the references of all older objects. */
 void tenure__barriers_remember(tenure_heap *heap);
 
+/* --- uses.c: reports of uses of what is no more --- */
+
+/* Of this heap they say what was there, from now on, until it is destroyed. */
+void tenure__uses_watch(tenure_heap *heap);
+void tenure__uses_unwatch(tenure_heap *heap);
+/* The watched heap whose arena has the address; NULL: none. */
+const tenure_heap *tenure__uses_heap(uintptr_t address);
+/* "a node was at 0x10, has moved to 0x20, and is dead; allocated in f+0x12 (prog+0x3456)" */
+void tenure__uses_describe(const tenure_heap *heap, uintptr_t address, tenure__text *text);
+
 /* --- roots.c: check=roots --- */
 
-/* Faults in this heap's vacated blocks are told from now on; until it is destroyed. */
-void tenure__stale_watch(tenure_heap *heap);
-void tenure__stale_unwatch(tenure_heap *heap);
+/* Faults in vacated blocks of watched heaps are told from now on. */
+void tenure__stale_catch(void);
 /* Free blocks that nobody may access any more, linked through next; a free run. Stopped. */
 void tenure__vacate(tenure_heap *heap, uint32_t first, uint32_t count);
 void tenure__vacate_run(tenure_heap *heap, uint32_t head, uint32_t blocks);

@@ -224,7 +224,7 @@ static void collect_stopped(tenure_heap *heap, int generation, const char *reaso
     event->trace_ns = traced - pinned - event->roots_ns;
     settle_weak(heap, may_trace);
     tenure__check_phase(heap, TENURE__WEAK_SETTLED, may_trace);
-    if (heap->checks.sites != 0) tenure__checks_moved(heap);
+    if (heap->checks.sites != 0) tenure__sites_moved(heap);
     const uint64_t weak = tenure__now_ns();
     event->weak_ns = weak - traced;
     tenure__logs_finish(heap);

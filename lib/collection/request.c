@@ -155,7 +155,7 @@ void tenure__allocation_pressure(tenure__allocator *allocator)
     if (count % heap->options.torture_alloc != 0) return;
     if (atomic_load_explicit(&heap->disabled, memory_order_relaxed) != 0) return;
     const uint64_t round = count / heap->options.torture_alloc;
-    const int generation = heap->checks.left != 0 || round % 16 == 0 ? 2 : round % 4 == 0 ? 1 : 0;
+    const int generation = heap->checks.vacates || round % 16 == 0 ? 2 : round % 4 == 0 ? 1 : 0;
     struct lead lead = { heap, collected(heap), generation, "torture" };
     if (tenure__owns_stop(&allocator->mutator) || heap->options.lead == TENURE_LEAD_DAEMON)
         tenure__collect_now(allocator, generation, "torture");

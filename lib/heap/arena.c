@@ -178,7 +178,7 @@ static uint32_t take_returned(tenure_heap *heap)
 {
     const uint32_t block = tenure__blocks_pop(heap, &heap->returned_blocks);
     if (block == TENURE__NO_BLOCK) return block;
-    if (heap->checks.left != 0 && !tenure__vacated_open(heap, block, 1)) {
+    if (heap->checks.vacates && !tenure__vacated_open(heap, block, 1)) {
         tenure__blocks_push(heap, &heap->returned_blocks, block);
         return TENURE__NO_BLOCK;
     }
@@ -202,7 +202,7 @@ uint32_t tenure__block_take(tenure_heap *heap)
     if (block != TENURE__NO_BLOCK) return block;
     block = take_returned(heap);
     if (block == TENURE__NO_BLOCK) block = take_fresh(heap);
-    if (block == TENURE__NO_BLOCK && heap->checks.left != 0) {
+    if (block == TENURE__NO_BLOCK && heap->checks.vacates) {
         tenure__vacated_release(heap);
         block = take_returned(heap);
     }
@@ -216,7 +216,7 @@ uint32_t tenure__block_take(tenure_heap *heap)
 
 void tenure__blocks_give(tenure_heap *heap, uint32_t first, uint32_t last, uint32_t count)
 {
-    if (heap->checks.left != 0) {
+    if (heap->checks.vacates) {
         tenure__vacate(heap, first, count);
         return;
     }
@@ -264,7 +264,7 @@ uint32_t tenure__run_take(tenure_heap *heap, uint32_t blocks, bool *zeroed)
     if (!charge(heap, blocks)) return TENURE__NO_BLOCK;
     tenure__own_lock(&heap->large_lock);
     uint32_t head = place_run_locked(heap, blocks);
-    if (head != TENURE__NO_BLOCK && heap->checks.left != 0 && !tenure__vacated_open(heap, head, blocks))
+    if (head != TENURE__NO_BLOCK && heap->checks.vacates && !tenure__vacated_open(heap, head, blocks))
         head = TENURE__NO_BLOCK;
     *zeroed = true;
     if (head != TENURE__NO_BLOCK) {
@@ -294,7 +294,7 @@ void tenure__run_give(tenure_heap *heap, uint32_t head)
         atomic_store_explicit(&heap->blocks[i].flags, 0, memory_order_relaxed);
         tenure__set_kind(heap, i, TENURE__KIND_FREE);
     }
-    if (heap->checks.left != 0)
+    if (heap->checks.vacates)
         tenure__vacate_run(heap, head, blocks);
     else if (head < heap->large_rover)
         heap->large_rover = head;

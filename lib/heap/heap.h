@@ -110,14 +110,19 @@ typedef struct tenure__allocator {
 } tenure__allocator;
 static inline tenure__allocator *tenure__allocator_of(tenure_thread *self) { return (tenure__allocator *)self; }
 
-/* --- what check=barriers and check=roots remember beside the heap; lib/check/ --- */
+/* --- what check=barriers, roots and uses remember beside the heap; lib/check/ --- */
 
 enum { TENURE__SITE_FRAMES = 4 };
+/* What was allocated at a granule, and where the call came from. */
+typedef struct tenure__site {
+    uintptr_t frames[TENURE__SITE_FRAMES];
+    uint64_t header; /* the object's; without TENURE__HEADER: it died; an address: it moved there; 0: nothing */
+} tenure__site;
 /* Mappings that mirror the arena; NULL: not wanted. */
 typedef struct tenure__checks {
     uintptr_t *shadow; /* barriers; a word for each: references of older objects after the last collection. Stopped */
-    uintptr_t (*sites)[TENURE__SITE_FRAMES]; /* for each granule: who allocated the object. Its owner, or stopped */
-    uint64_t *left; /* roots; for each granule: the header word of what is there no more. Stopped */
+    tenure__site *sites; /* for each granule. Its owner, or stopped */
+    bool vacates;        /* roots: emptied blocks are closed */
 } tenure__checks;
 
 /* --- roots --- */

@@ -62,7 +62,7 @@ static const choice debugs[] = { WORD("leak", TENURE_DEBUG_LEAK), WORD("off", 0)
 static const choice verifications[] = { WORD("before", TENURE_VERIFY_BEFORE), WORD("after", TENURE_VERIFY_AFTER),
     WORD("all", TENURE_VERIFY_ALL), WORD("off", 0), END };
 static const choice checkers[] = { WORD("locks", TENURE_CHECK_LOCKS), WORD("barriers", TENURE_CHECK_BARRIERS),
-    WORD("roots", TENURE_CHECK_ROOTS), WORD("off", 0), END };
+    WORD("roots", TENURE_CHECK_ROOTS), WORD("uses", TENURE_CHECK_USES), WORD("off", 0), END };
 static const choice tortures[] = { WORD("poll", TENURE_TORTURE_POLL), WORD("overflow", TENURE_TORTURE_OVERFLOW),
     WORD("evacuate", TENURE_TORTURE_EVACUATE), WORD("nospace", TENURE_TORTURE_NOSPACE),
     NUMBER("alloc", 0, torture_alloc), WORD("off", 0), END };

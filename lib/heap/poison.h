@@ -32,11 +32,47 @@ enum { TENURE__POISONS = 1 };
 static inline void tenure__poison(uintptr_t start, size_t bytes) { (void)VALGRIND_MAKE_MEM_NOACCESS(start, bytes); }
 static inline void tenure__unpoison(uintptr_t start, size_t bytes) { (void)VALGRIND_MAKE_MEM_DEFINED(start, bytes); }
 static inline void tenure__take_word(uintptr_t *word) { (void)VALGRIND_MAKE_MEM_DEFINED(word, sizeof *word); }
+#define TENURE__POISON_VALGRIND 1
 #else
 enum { TENURE__POISONS = 0 };
 static inline void tenure__poison(uintptr_t start, size_t bytes) { (void)start, (void)bytes; }
 static inline void tenure__unpoison(uintptr_t start, size_t bytes) { (void)start, (void)bytes; }
 static inline void tenure__take_word(uintptr_t *word) { (void)word; }
+#endif
+
+/* check=uses: a pool's objects, for valgrind, which keeps who allocated them. Dead ones are forgotten when something else
+ * is where they were: until then it is them that it tells of. */
+#if defined(TENURE__POISON_VALGRIND)
+static inline void tenure__pool_begin(const void *pool) { VALGRIND_CREATE_MEMPOOL(pool, 0, 1); }
+static inline void tenure__pool_end(const void *pool) { VALGRIND_DESTROY_MEMPOOL(pool); }
+static inline void tenure__pool_new(const void *pool, uintptr_t object, size_t bytes)
+{
+    VALGRIND_MEMPOOL_ALLOC(pool, object, bytes);
+}
+static inline void tenure__pool_moved(const void *pool, uintptr_t object, uintptr_t to, size_t bytes)
+{
+    VALGRIND_MEMPOOL_CHANGE(pool, object, to, bytes);
+}
+static inline void tenure__pool_forget(const void *pool, uintptr_t object, size_t bytes)
+{
+    VALGRIND_MEMPOOL_FREE(pool, object);
+    tenure__unpoison(object, bytes); /* some of it may be in use again */
+}
+#else
+static inline void tenure__pool_begin(const void *pool) { (void)pool; }
+static inline void tenure__pool_end(const void *pool) { (void)pool; }
+static inline void tenure__pool_new(const void *pool, uintptr_t object, size_t bytes)
+{
+    (void)pool, (void)object, (void)bytes;
+}
+static inline void tenure__pool_moved(const void *pool, uintptr_t object, uintptr_t to, size_t bytes)
+{
+    (void)pool, (void)object, (void)to, (void)bytes;
+}
+static inline void tenure__pool_forget(const void *pool, uintptr_t object, size_t bytes)
+{
+    (void)pool, (void)object, (void)bytes;
+}
 #endif
 
 #endif

@@ -1,4 +1,4 @@
-/* AddressSanitizer is told what is free: a use of a dead object is its to report. */
+/* AddressSanitizer is told what is free: a use of a dead object is its to report, and check=uses says what it was. */
 #include "tests/check/told.h"
 
 typedef struct node {
@@ -13,7 +13,7 @@ static uint64_t volatile seen;
 
 static void begin(void)
 {
-    tenure_heap *heap = precise_heap_with("max_heap=64m");
+    tenure_heap *heap = precise_heap_with("max_heap=64m,check=uses");
     self = tenure_attach(heap);
     tenure_root_add(heap, &root);
 }
@@ -24,6 +24,14 @@ static void reads_what_died(void)
     node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
     tenure_collect(self, TENURE_GEN0);
     seen = lost->value;
+}
+static void reads_what_moved(void)
+{
+    begin();
+    root = TENURE_NEW(self, node_type, .value = 7);
+    node *volatile before = root;
+    tenure_collect(self, TENURE_GEN0);
+    seen = before->value;
 }
 static void reads_a_hole_of_gen2(void)
 {
@@ -63,14 +71,22 @@ enum { NO_ASAN = true };
 #endif
 TestSuite(poison, .disabled = NO_ASAN);
 
-static void expect_report(void (*wrong)(void), const char *where)
+static void expect_report(void (*wrong)(void), const char *function, const char *what, const char *became)
 {
-    const char *text = told(wrong);
-    expect_said(text, "use-after-poison");
-    expect_said(text, where);
+    char text[256];
+    const char *said = told(wrong);
+    expect_said(said, "use-after-poison");
+    snprintf(text, sizeof text, "in %s", function);
+    expect_said(said, text);
+    expect_said(said, what);
+    expect_said(said, became);
+    snprintf(text, sizeof text, "allocated in %s+", function);
+    expect_said(said, text);
 }
+#define EXPECT_REPORT(wrong, what, became) expect_report(wrong, #wrong, what, became)
 
-Test(poison, dead) { expect_report(reads_what_died, "in reads_what_died"); }
-Test(poison, hole) { expect_report(reads_a_hole_of_gen2, "in reads_a_hole_of_gen2"); }
-Test(poison, large) { expect_report(reads_a_large_one, "in reads_a_large_one"); }
-Test(poison, unused) { expect_report(writes_beyond_its_end, "in writes_beyond_its_end"); }
+Test(poison, dead) { EXPECT_REPORT(reads_what_died, "a node_type was at", "is dead"); }
+Test(poison, moved) { EXPECT_REPORT(reads_what_moved, "a node_type was at", "has moved to"); }
+Test(poison, hole) { EXPECT_REPORT(reads_a_hole_of_gen2, "a node_type was at", "is dead"); }
+Test(poison, large) { EXPECT_REPORT(reads_a_large_one, "a references was at", "is dead"); }
+Test(poison, unused) { EXPECT_REPORT(writes_beyond_its_end, "a bytes is at", "check=uses"); }

@@ -93,7 +93,7 @@ Test(options, units)
 Test(options, lists)
 {
     cr_expect(eq(u32, parsed("verify=before+after").verify, 3));
-    cr_expect(eq(u32, parsed("check=locks+barriers,roots").check, TENURE_CHECK_ALL));
+    cr_expect(eq(u32, parsed("check=locks+barriers+uses,roots").check, TENURE_CHECK_ALL));
     cr_expect(eq(u32, parsed("verify=all").verify, TENURE_VERIFY_ALL));
     cr_expect(eq(u32, parsed("verify=after,workers=2").verify, TENURE_VERIFY_AFTER));
     cr_expect(eq(u32, parsed("verify=after,workers=2").workers, 2));
@@ -235,7 +235,7 @@ Test(options, contradictions)
     options.torture = 16;
     contradicts(options, "torture");
     options = sound;
-    options.check = 8;
+    options.check = TENURE_CHECK_ALL + 1;
     contradicts(options, "check");
     options = sound;
     options.verify = 8;

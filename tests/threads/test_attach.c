@@ -261,6 +261,16 @@ Test(attach, detach_as_owner_of_a_stop, .signal = SIGABRT)
     tenure_detach(self);
 }
 
+/* Its end would write into freed memory. */
+Test(attach, detach_within_a_frame, .signal = SIGABRT)
+{
+    be_quiet();
+    tenure_thread *self = tenure_attach(heap);
+    node *kept = NULL;
+    TENURE_FRAME(self, kept);
+    tenure_detach(self);
+}
+
 Test(attach, detach_inside_a_region, .signal = SIGABRT)
 {
     be_quiet();

@@ -17,6 +17,7 @@ int main(int argc, char **argv)
     if (argc != 2 || tenure_options_init(&options, NULL, 0) != TENURE_OK) return 2;
     const int wrong = strcmp(argv[1], "wrong") == 0;
     options.max_heap = 64 << 20;
+    options.check = TENURE_CHECK_USES;
     if (wrong) options.roots = TENURE_ROOTS_PRECISE;
     if (tenure_heap_create(&heap, &options) != TENURE_OK) return 2;
     tenure_thread *self = tenure_attach(heap);
