@@ -105,7 +105,7 @@ Test(phases, work_is_left, .signal = SIGABRT)
 }
 Test(phases, copy_without_bits, .signal = SIGABRT)
 {
-    node *copy = TENURE_NEW(self, node_type);
+    node *copy = tenure_new(self, node_type);
     set_header(young, (uint64_t)(uintptr_t)copy);
     old->next = copy;
     tenure__check_phase(heap, TENURE__TRACED, false);
