@@ -95,7 +95,8 @@ tenure_status tenure_census_read(tenure_thread *self, tenure_census_row *rows, s
     if (status != TENURE_OK) return status;
     tenure__census_sort(&census);
     *count = census.count;
-    memcpy(rows, census.rows, (max < census.count ? max : census.count) * sizeof *rows);
+    if (max > census.count) max = census.count;
+    if (max != 0) memcpy(rows, census.rows, max * sizeof *rows);
     tenure__census_end(&census);
     return TENURE_OK;
 }

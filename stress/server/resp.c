@@ -229,6 +229,7 @@ static const char *peek_bulk(const char *at, const char *end, const char **bulk,
 
 bool resp_peek(const resp_buffer *buffer, size_t *position, const char **key, size_t *length)
 {
+    if (buffer->data == NULL) return false;
     const char *base = buffer->data + buffer->start, *end = buffer->data + buffer->end;
     const char *at = base + *position;
     if (end - at < 4 || at[0] != '*' || at[1] < '1' || at[1] > '9' || at[2] != '\r') return false;

@@ -185,7 +185,7 @@ Test(event, greatest_values)
 {
     tenure_collection event;
     memset(&event, 0xff, sizeof event);
-    event.led_by_daemon = true;
+    event.led_by_daemon = event.late = true;
     event.generation = 2;
     event.reason = "out of memory";
     memset(event.last_name, 'x', sizeof event.last_name);

@@ -14,6 +14,7 @@ typedef struct feed {
 
 static void feed_add(feed *f, const char *bytes, size_t count)
 {
+    if (count == 0) return;
     f->buffer.data = realloc(f->buffer.data, f->buffer.end + count);
     memcpy(f->buffer.data + f->buffer.end, bytes, count);
     f->buffer.capacity = f->buffer.end += count;
