@@ -312,11 +312,16 @@ __attribute__((noinline)) static int descriptor_of(uintptr_t hidden_file)
     const file *object = shown(hidden_file);
     return object->fd;
 }
+__attribute__((noinline)) static const void *shown_if(bool keep, uintptr_t hidden_file)
+{
+    return keep ? shown(hidden_file) : NULL;
+}
 
 __attribute__((noinline)) static ssize_t read_from(tenure_thread *thread, uintptr_t hidden_file, bool keep)
 {
     const int fd = descriptor_of(hidden_file);
-    file *object = keep ? shown(hidden_file) : NULL;
+    const file *object = shown_if(keep, hidden_file);
+    __asm__ volatile("" : "+r"(object)); /* now, and not where it is kept alive */
     char byte;
     clobber_stack();
     REQUIRE(tenure_collect(thread, TENURE_GEN2) == TENURE_OK);

@@ -232,15 +232,16 @@ Test(finalizer, resurrected)
  * there and that itself lives. */
 Test(finalizer, cleared_before)
 {
-    TENURE_LOCALS(self, l, item * object; item * key; tenure_ephemeron * pair; tenure_weak * weak;);
+    TENURE_LOCALS(self, l, item * object; item * key; item * value; tenure_ephemeron * pair; tenure_weak * weak;);
     l.object = fresh(1);
     l.key = fresh(2);
     TENURE_SET(self, l.object, next, l.key);
     l.weak = tenure_weak_new(self, l.key);
     TENURE_SET(self, l.object, seen, l.weak);
-    l.pair = tenure_ephemeron_new(self, l.key, fresh(3));
+    l.value = fresh(3);
+    l.pair = tenure_ephemeron_new(self, l.key, l.value);
     cr_assert(eq(int, tenure_finalize(self, l.object, resurrect, NULL), TENURE_OK));
-    l.object = l.key = NULL;
+    l.object = l.key = l.value = NULL;
     l.weak = NULL;
     collect(self, TENURE_GEN0);
     cr_expect(tenure_ephemeron_key(self, l.pair) == NULL);

@@ -78,11 +78,12 @@ static void make_map(tenure_thread *thread, tenure_weakmap **map)
 static void fill_map(tenure_thread *thread, tenure_weakmap **map)
 {
     for (unsigned i = 0; i < ENTRIES; i++) {
-        node *value = NULL;
-        TENURE_FRAME(thread, value);
+        node *key = NULL, *value = NULL;
+        TENURE_FRAME(thread, key, value);
         value = fresh(thread, i);
         REQUIRE(tenure_weakmap_put(thread, *map, roots.kept[i], value) == TENURE_OK);
-        REQUIRE(tenure_weakmap_put(thread, *map, fresh(thread, i), value) == TENURE_OK);
+        key = fresh(thread, i);
+        REQUIRE(tenure_weakmap_put(thread, *map, key, value) == TENURE_OK);
     }
 }
 
@@ -96,11 +97,12 @@ static void fill(tenure_thread *thread)
     fill_map(thread, &roots.map);
     roots.to_kept = tenure_weak_new(thread, roots.kept[0]);
     roots.to_dead = tenure_weak_new(thread, fresh(thread, 1));
-    node *value = NULL;
-    TENURE_FRAME(thread, value);
+    node *key = NULL, *value = NULL;
+    TENURE_FRAME(thread, key, value);
     value = fresh(thread, 77);
     roots.of_kept = tenure_ephemeron_new(thread, roots.kept[1], value);
-    roots.of_dead = tenure_ephemeron_new(thread, fresh(thread, 2), value);
+    key = fresh(thread, 2);
+    roots.of_dead = tenure_ephemeron_new(thread, key, value);
 }
 
 static void check_map(tenure_thread *thread, tenure_weakmap *map)
@@ -360,8 +362,8 @@ Test(fork, from_a_finalizer)
 static void churn_attached(tenure_thread *thread)
 {
     tenure_weakmap *map = NULL;
-    node *key = NULL;
-    TENURE_FRAME(thread, map, key);
+    node *key = NULL, *value = NULL;
+    TENURE_FRAME(thread, map, key, value);
     map = tenure_weakmap_new(thread, TENURE_WEAK_VALUES, NULL, NULL, NULL);
     while (!atomic_load(&stop)) {
         make_garbage_with_finalizers(thread, 20, &ran_before);
@@ -373,7 +375,8 @@ static void churn_attached(tenure_thread *thread)
             REQUIRE(tenure_finalize_cancel(thread, key));
             REQUIRE(tenure_cleaner_new(thread, key, clean, &ran_before) != NULL);
             REQUIRE(tenure_ephemeron_new(thread, key, key) != NULL);
-            REQUIRE(tenure_weakmap_put(thread, map, key, fresh(thread, i)) == TENURE_OK);
+            value = fresh(thread, i);
+            REQUIRE(tenure_weakmap_put(thread, map, key, value) == TENURE_OK);
         }
         REQUIRE(tenure_collect(thread, TENURE_GEN0) == TENURE_OK);
     }
