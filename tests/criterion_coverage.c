@@ -1,5 +1,5 @@
-/* Keeps what was counted in processes that do not end by exit: those that the library aborts, and the children that tests
- * fork. (What libgcov itself does at a fork forgets what the handlers of pthread_atfork did in the child.) */
+/* Keeps what was counted in processes that do not end by exit: those that the library aborts, and the children that
+ * tests fork. (What libgcov itself does at a fork forgets what the handlers of pthread_atfork did in the child.) */
 #include <gcov.h>
 #include <stdlib.h>
 #include <unistd.h>

@@ -73,7 +73,8 @@ static inline tenure_stats stats_of(tenure_heap *heap)
     return stats;
 }
 
-static inline uint64_t collections_of(tenure_heap *heap)
+/* Not inlined: it needs more stack than a collection may (test_small_stack). */
+__attribute__((noinline, unused)) static uint64_t collections_of(tenure_heap *heap)
 {
     const tenure_stats stats = stats_of(heap);
     return stats.collections[0] + stats.collections[1] + stats.collections[2];

@@ -138,7 +138,7 @@ int tenure__gang_start(tenure__gang *gang, unsigned workers)
     atomic_store_explicit(&gang->stopping, false, memory_order_relaxed);
     int error = 0;
     for (unsigned i = 0; i < wanted && error == 0; i++) {
-        char name[16];
+        char name[24];
         snprintf(name, sizeof name, "tenure-gc-%u", i + 1);
         error = tenure__own_thread(&gang->pool[i], name, pool_thread, gang);
         if (error == 0) gang->pool_count++;

@@ -33,13 +33,16 @@ static void expect_told(void (*wrong)(void), const char *what, const char *type)
 
 static uint64_t volatile seen;
 
-static void reads_what_died(void)
+/* What the report names has to be a function of its own. */
+#define NAMED __attribute__((noinline))
+
+NAMED static void reads_what_died(void)
 {
     node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
     tenure_new(self, node_type);
     seen = lost->value;
 }
-static void reads_what_moved(void)
+NAMED static void reads_what_moved(void)
 {
     node *kept = TENURE_NEW(self, node_type, .value = 7);
     TENURE_FRAME(self, kept);
@@ -47,7 +50,7 @@ static void reads_what_moved(void)
     tenure_new(self, node_type);
     seen = copy->value;
 }
-static void reads_what_moved_often(void)
+NAMED static void reads_what_moved_often(void)
 {
     node *kept = TENURE_NEW(self, node_type, .value = 7);
     TENURE_FRAME(self, kept);
@@ -55,7 +58,7 @@ static void reads_what_moved_often(void)
     for (unsigned i = 0; i < 100; i++) tenure_new(self, node_type);
     seen = copy->value;
 }
-static void stores_into_what_moved(void)
+NAMED static void stores_into_what_moved(void)
 {
     node *kept = TENURE_NEW(self, node_type, .value = 7);
     TENURE_FRAME(self, kept);
@@ -63,7 +66,7 @@ static void stores_into_what_moved(void)
     node *other = tenure_new(self, node_type);
     TENURE_SET(self, copy, next, other);
 }
-static void reads_a_large_one_that_died(void)
+NAMED static void reads_a_large_one_that_died(void)
 {
     node **volatile lost = TENURE_NEW_REFS(self, node, 10000);
     tenure_new(self, node_type);
