@@ -7,7 +7,7 @@
 #define TENURE_THREADS_RCU_H
 
 #include <stdbool.h>
-#define _LGPL_SOURCE /* inlined readers; liburcu's licence allows it */
+#define _LGPL_SOURCE /* inlined readers; its licence allows it. NOLINT(bugprone-reserved-identifier,cert-dcl*) */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpedantic"
 #pragma GCC diagnostic ignored "-Wconversion"

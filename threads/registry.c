@@ -90,13 +90,13 @@ bool tenure__held_grow(tenure__os_thread *os)
 {
     pthread_once(&once, first_use);
     const uint32_t count = os->held_capacity;
-    struct tenure__held_array *array = tenure__malloc(sizeof *array + 2 * count * sizeof array->held[0]);
+    struct tenure__held_array *array = tenure__malloc(sizeof *array + count * sizeof array->held[0] * 2);
     if (array == 0 || key_error != 0 || pthread_setspecific(key, os) != 0) {
         free(array);
         return false;
     }
     tenure__held *old = atomic_load_explicit(&os->held, memory_order_relaxed);
-    memset(array->held, 0, 2 * count * sizeof array->held[0]);
+    memset(array->held, 0, count * sizeof array->held[0] * 2);
     for (uint32_t i = 0; i < count; i++) {
         atomic_init(&array->held[i].lock, atomic_load_explicit(&old[i].lock, memory_order_relaxed));
         atomic_init(&array->held[i].site, atomic_load_explicit(&old[i].site, memory_order_relaxed));

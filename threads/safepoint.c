@@ -32,7 +32,7 @@ void tenure__misuse(const char *call, const char *rule)
 void tenure__fatal(const char *function, int line, int error)
 {
     tenure__own_last_words();
-    fprintf(stderr, "tenure: %s:%d: %s\n", function, line, strerror(error));
+    fprintf(stderr, "tenure: %s:%d: %s\n", function, line, strerrordesc_np(error));
     abort();
 }
 

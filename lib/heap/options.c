@@ -98,7 +98,7 @@ typedef struct scale {
     uint64_t factor;
 } scale;
 static const scale sizes[] = { { "", 1 }, { "k", 1ull << 10 }, { "m", 1ull << 20 }, { "g", 1ull << 30 }, { NULL, 0 } };
-static const scale times[] = { { "ns", 1 }, { "us", 1000 }, { "ms", 1000 * 1000 }, { "s", 1000 * 1000 * 1000 },
+static const scale times[] = { { "ns", 1 }, { "us", 1000 }, { "ms", 1000ull * 1000 }, { "s", 1000ull * 1000 * 1000 },
     { NULL, 0 } };
 static const scale counts[] = { { "", 1 }, { NULL, 0 } };
 
@@ -291,12 +291,12 @@ static const tenure_options defaults = {
     .rcu = TENURE_RCU_ON,
     .ref_tags = 0x0001,
     .environment = "TENURE_OPTIONS",
-    .pause_target = 2 * 1000 * 1000,
+    .pause_target = 2000ull * 1000,
     .lead = TENURE_LEAD_MUTATOR,
-    .return_delay = 1000 * 1000 * 1000,
-    .lock_grace = 10 * 1000,
-    .stop_deadline = 1000 * 1000 * 1000,
-    .destroy_wait = 1000 * 1000 * 1000,
+    .return_delay = 1000ull * 1000 * 1000,
+    .lock_grace = 10ull * 1000,
+    .stop_deadline = 1000ull * 1000 * 1000,
+    .destroy_wait = 1000ull * 1000 * 1000,
 };
 
 /* Commas separate; blanks may stand around them. */
@@ -333,6 +333,7 @@ static tenure_status environment_parse(tenure_options *options, char *err, size_
         memcpy((char *)options + of->offset, (const char *)&defaults + of->offset, of->width);
         numbers_clear(options, of);
     }
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): who changes the environment beside this, breaks every library */
     const char *text = options->environment == NULL ? NULL : getenv(options->environment);
     return text == NULL ? TENURE_OK : words_parse(options, text, err, err_size);
 }
@@ -389,7 +390,7 @@ tenure_status tenure__options_check(const tenure_options *options, char *err, si
         { options->fault.map > MILLION || options->fault.advise > MILLION || options->fault.protect > MILLION ||
                 options->fault.thread > MILLION || options->fault.memory > MILLION,
             "fault: more than 1" },
-        { options->lock_grace > 1000 * 1000, "lock_grace: at most 1ms" },
+        { options->lock_grace > 1000ull * 1000, "lock_grace: at most 1ms" },
         { options->gen0 != 0 && options->gen0 < least_gen0, "gen0: at least 32k" },
         { options->max_heap != 0 && options->gen0 > options->max_heap, "gen0: more than max_heap" },
     };
