@@ -39,7 +39,7 @@ void tenure__daemon_report(tenure_heap *heap)
     if (atomic_load_explicit(&heap->full_wanted, memory_order_relaxed) != 0 ||
         atomic_load_explicit(&heap->finalizers.ready, memory_order_relaxed) || tenure__maps_wait_for_upkeep(heap) ||
         atomic_load_explicit(&heap->free_count, memory_order_relaxed) <
-            atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed) / 2)
+            atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed) / 4 * 3)
         tenure__daemon_poke(heap);
 }
 

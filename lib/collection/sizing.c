@@ -8,7 +8,9 @@
 
 enum {
     LEVEL0 = (1 << 20) >> TENURE__BLOCK_SHIFT, /* level n is a budget of 2^n MiB */
-    LEVEL_FIRST = 4,
+    LEVEL_FIRST = 4,                           /* for one mutator */
+    LEVEL_START = 2,
+    RISE_MAX = 256, /* collections */
     LEVEL_MAX = 6,
     TRIAL = 16, /* collections; so many at a hold's end are what a trial is compared with */
     HOLD_MIN = 16,
@@ -91,9 +93,11 @@ void tenure__sizing_init(tenure_heap *heap)
     budget->hold = HOLD_MIN;
     budget->up = true;
     budget->runners = 1;
-    begin(budget, LEVEL_FIRST, HOLD_FIRST);
+    budget->level_first = LEVEL_FIRST;
+    budget->rising = true;
+    begin(budget, LEVEL_START, RISE_MAX);
     const uint64_t fixed = fixed_budget(heap);
-    atomic_store(&heap->gen0_budget, limited(heap, fixed != 0 ? fixed : level_blocks(LEVEL_FIRST)));
+    atomic_store(&heap->gen0_budget, limited(heap, fixed != 0 ? fixed : level_blocks(LEVEL_START)));
     set_gen2_trigger(heap);
     heap->order = (tenure__order) { 0, "budget" };
 }
@@ -138,6 +142,16 @@ static void judge_trial(tenure__budget *budget)
     begin(budget, better ? budget->level : budget->held_level, budget->hold);
 }
 
+/* A program's start may keep all that it allocates. So Gen 0 begins small, and gets twice as much after each collection
+ * that was well within the pause target, until it has what the mutators that run are given at first. */
+static void rise(tenure__budget *budget, uint64_t work_ns, uint64_t target_ns)
+{
+    if (work_ns < target_ns / 4) budget->level++;
+    if (budget->level < budget->level_first && budget->left-- > 1) return;
+    budget->rising = false;
+    begin(budget, budget->level, HOLD_FIRST);
+}
+
 /* Hill climbing over powers of two: a larger nursery gives objects more time to die, a smaller one fits the caches and
  * stops for shorter; which matters more is the program's nature, and shows in the cost for each byte allocated. CPU
  * time: what other processes cost is no reason to collect more often. */
@@ -145,16 +159,23 @@ static void adapt_budget(tenure_heap *heap, const tenure_collection *event)
 {
     if (event->generation == 2) return;
     tenure__budget *budget = &heap->budget;
+    const uint64_t work_ns = event->cpu_ns / event->workers;
     if (budget->left <= TRIAL) {
         budget->cost_ns += event->cpu_ns + event->reach_ns * event->threads_stopped;
         budget->allocated_bytes += event->before_bytes[0];
     }
-    budget->work_average_ns = (budget->work_average_ns * 7 + event->cpu_ns / event->workers) / 8;
+    budget->work_average_ns = (budget->work_average_ns * 7 + work_ns) / 8;
     const unsigned runners = event->threads_stopped + 1;
-    if (runners >= 2 * budget->runners && budget->level < budget->level_max) { /* at the start, or threads were added */
+    if (runners >= 2 * budget->runners && budget->level_first < budget->level_max) { /* threads were added */
         budget->runners = runners;
+        budget->level_first++;
+        if (budget->rising) return;
         budget->trying = false;
-        begin(budget, budget->level + 1, HOLD_FIRST);
+        begin(budget, budget->level < budget->level_max ? budget->level + 1 : budget->level, HOLD_FIRST);
+        return;
+    }
+    if (budget->rising) {
+        rise(budget, work_ns, heap->options.pause_target);
         return;
     }
     if (budget->left-- > 1) return;
@@ -200,7 +221,13 @@ static void adapt_gen1(tenure_heap *heap, const tenure_collection *event)
     set_count(&heap->gen1_after, from_gen1 * 2 > before ? 1 : GEN1_AFTER);
 }
 
-static void next_order(tenure_heap *heap)
+/* Of Gen 0, more than half survived: so may what Gen 1 has of it, and then it is better copied now than with more. */
+static bool most_survived(const tenure_collection *event)
+{
+    return event->generation == 0 && event->copied_bytes * 2 > event->before_bytes[0];
+}
+
+static void next_order(tenure_heap *heap, bool keeps)
 {
     /* The daemon did not come to it within a whole budget: whoever spends the next one waits for it. */
     if (atomic_load_explicit(&heap->full_wanted, memory_order_relaxed) != 0) {
@@ -211,6 +238,8 @@ static void next_order(tenure_heap *heap)
     const uint64_t budget = atomic_load_explicit(&heap->gen0_budget, memory_order_relaxed);
     if (count_of(&heap->young_since) + 1 >= count_of(&heap->gen1_after))
         heap->order = (tenure__order) { 1, "gen1 count" };
+    else if (keeps && heap->thresholds.gen1_after == 0)
+        heap->order = (tenure__order) { 1, "gen1 survival" };
     else if (gen1 > 2 * budget)
         heap->order = (tenure__order) { 1, "gen1 size" };
     else
@@ -247,7 +276,8 @@ void tenure__sizing_update(tenure_heap *heap, const tenure_collection *event)
 {
     if (event->generation == 0) {
         set_count(&heap->young_since, count_of(&heap->young_since) + 1);
-        heap->gen0_copied_average = (heap->gen0_copied_average * 7 + event->copied_bytes) / 8;
+        const uint64_t average = heap->gen0_copied_average;
+        heap->gen0_copied_average = average != 0 ? (average * 7 + event->copied_bytes) / 8 : event->copied_bytes;
         heap->gen1_copied_bytes += event->copied_bytes;
     } else {
         set_count(&heap->young_since, 0);
@@ -264,7 +294,7 @@ void tenure__sizing_update(tenure_heap *heap, const tenure_collection *event)
     const uint64_t fixed = fixed_budget(heap);
     atomic_store_explicit(
         &heap->gen0_budget, limited(heap, fixed != 0 ? fixed : level_blocks(heap->budget.level)), memory_order_relaxed);
-    next_order(heap);
+    next_order(heap, most_survived(event));
     if (atomic_load_explicit(&heap->disabled, memory_order_relaxed) != 0) return;
     const char *reason = event->generation == 2 ? sparse(heap, event) : grown(heap);
     /* release: pairs with the daemon's exchange, which reads the reason's text. */
@@ -283,7 +313,7 @@ static void set_thresholds(tenure_heap *heap, void *arg)
     const uint64_t fixed = fixed_budget(heap);
     if (fixed != 0) atomic_store_explicit(&heap->gen0_budget, limited(heap, fixed), memory_order_relaxed);
     set_gen2_trigger(heap);
-    next_order(heap);
+    next_order(heap, false);
 }
 
 void tenure_thresholds_get(tenure_heap *heap, tenure_thresholds *out)

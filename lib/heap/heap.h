@@ -78,8 +78,8 @@ typedef struct tenure__worker {
     tenure__reference_fn *inspect; /* not NULL: what the program visits is shown to it and not traced */
     void *inspect_arg;
     uint32_t filled_granules; /* of holes in Gen 2, by this collection */
-    uint32_t scanned; /* objects in this phase, until help was invited */
-    uint32_t top;     /* of the local stack */
+    uint32_t scanned;         /* objects in this phase, until help was invited */
+    uint32_t top;             /* of the local stack */
     uint32_t ring_in, ring_out;
     uintptr_t ring[TENURE__RING];
     tenure__buffer buffers[3][TENURE__BLOCK_SORTS]; /* by generation (1 and 2) and sort */
@@ -198,10 +198,11 @@ typedef struct tenure__order {
 /* How Gen 0's budget finds its size; lib/collection/sizing.c. */
 typedef struct tenure__budget {
     unsigned level, held_level, level_max;
-    unsigned left;    /* collections to the end of the trial or the hold */
-    unsigned hold;    /* length of the next hold */
-    unsigned runners; /* mutators that the level was last raised for */
-    bool trying, up;
+    unsigned level_first; /* what the mutators that run get at first, unless that is too much */
+    unsigned left;        /* collections to the end of the trial or the hold */
+    unsigned hold;        /* length of the next hold */
+    unsigned runners;     /* mutators that the level was last raised for */
+    bool rising, trying, up;
     uint64_t cost_ns, allocated_bytes; /* since it began */
     double held_cost;                  /* ns a byte at the held level */
     double reference_cost;             /* the best of the way down */
@@ -343,11 +344,11 @@ struct tenure_heap {
     uint64_t returned_at;             /* collections completed then; daemon only */
     _Atomic uint32_t daemon_wake;     /* futex: changes with every request */
     _Atomic bool daemon_stops;
-    _Atomic uint32_t wanted[3]; /* tickets: collections asked for, by generation */
-    uint32_t served[3];         /* drawn before the daemon's collection stopped the world; daemon */
-    _Atomic uint32_t done[3];   /* tickets served; futex of those who wait */
+    _Atomic uint32_t wanted[3];        /* tickets: collections asked for, by generation */
+    uint32_t served[3];                /* drawn before the daemon's collection stopped the world; daemon */
+    _Atomic uint32_t done[3];          /* tickets served; futex of those who wait */
     _Atomic(const char *) full_wanted; /* why the daemon shall lead a full collection; 0: no reason */
-    _Atomic uint64_t collected; /* completed collections */
+    _Atomic uint64_t collected;        /* completed collections */
 };
 
 static inline uint32_t tenure__block_index(const tenure_heap *heap, uintptr_t address)

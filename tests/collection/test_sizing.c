@@ -178,6 +178,26 @@ Test(sizing, enable_without_disable, .signal = SIGABRT)
     tenure_enable(heap);
 }
 
+/* A start that keeps everything is collected in small parts, straight into Gen 2 as soon as it is seen; what then drops
+ * all that it allocates soon gets one mutator's share. */
+Test(sizing, starts_small)
+{
+    heap_end(heap, self);
+    begin_with("max_heap=256m");
+    cr_expect(eq(u64, stats_of(heap).gen0_budget_bytes, 4u << 20));
+    for (unsigned collection = 0; collection < 2; collection++)
+        for (const uint64_t before = collections_of(heap); collections_of(heap) == before;) {
+            node *first = tenure_new(self, node_type);
+            first->next = root;
+            root = first;
+        }
+    cr_expect(eq(u64, stats_of(heap).collections[0], 1));
+    cr_expect(eq(u64, stats_of(heap).collections[1], 1));
+    root = 0;
+    for (unsigned i = 0; i < 100 && stats_of(heap).gen0_budget_bytes < 16u << 20; i++) spend_budget(self);
+    cr_expect(ge(u64, stats_of(heap).gen0_budget_bytes, 16u << 20));
+}
+
 /* Adapted: the budget stays within what max_heap allows, and returns to one mutator's share. */
 Test(sizing, adapted_budget_has_bounds)
 {
