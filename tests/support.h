@@ -20,6 +20,13 @@ enum { SHADOWED = 1 };
 enum { SHADOWED = 0 };
 #endif
 
+/* Run by qemu: the process is the emulator's too. */
+#if defined(TENURE_EMULATED)
+enum { EMULATED = 1 };
+#else
+enum { EMULATED = 0 };
+#endif
+
 /* --- heaps --- */
 
 static inline tenure_options options_with(const char *words, tenure_roots roots)

@@ -335,7 +335,8 @@ void tenure_detach(tenure_thread *self)
     tenure__mutator *mutator = tenure__mutator_of(self);
     tenure__require_in(mutator, "tenure_detach");
     if (--mutator->attach_count != 0) return;
-    if (self->frames != 0) tenure__misuse("tenure_detach", "only after the end of every TENURE_FRAME"); /* writes to self */
+    if (self->frames != 0)
+        tenure__misuse("tenure_detach", "only after the end of every TENURE_FRAME"); /* writes to self */
     detach(mutator);
 }
 

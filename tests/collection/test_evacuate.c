@@ -91,8 +91,8 @@ static unsigned chance(void)
     return (unsigned)(state >> 33) % SLOTS;
 }
 
-/* Always as much lives, in objects of another size each time, which replace what chance finds: none of the first ones fit
- * where one of the others was. */
+/* Always as much lives, in objects of another size each time, which replace what chance finds: none of the first ones
+ * fit where one of the others was. */
 Test(evacuate, holes_that_nothing_fits_into_are_bounded)
 {
     const uint64_t live = 32 * MIB;

@@ -117,7 +117,7 @@ static void only_allocates(void *unused)
     tenure_stats_read(heap, &stats);
     REQUIRE(stats.threads_attached == 1);
     REQUIRE(tenure__mutator_of(self)->tid == getpid());
-    REQUIRE(thread_count() == 1);
+    REQUIRE(EMULATED || thread_count() == 1); /* the emulator has threads too */
 }
 
 static void does_nothing(void *unused) { (void)unused; }
