@@ -3,7 +3,6 @@
 #define BENCH_HISTOGRAM_H
 
 #include <stdint.h>
-#include <string.h>
 
 enum { HISTOGRAM_SUB_BITS = 5, HISTOGRAM_SUB = 1 << HISTOGRAM_SUB_BITS, HISTOGRAM_BUCKETS = 60 * HISTOGRAM_SUB };
 
@@ -11,8 +10,6 @@ struct histogram {
     uint64_t count, sum, max;
     uint64_t buckets[HISTOGRAM_BUCKETS];
 };
-
-static inline void histogram_clear(struct histogram *histogram) { memset(histogram, 0, sizeof *histogram); }
 
 /* Values below HISTOGRAM_SUB have a bucket each; above, the top six bits of the value select it. */
 static inline unsigned histogram_bucket(uint64_t value)

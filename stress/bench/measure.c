@@ -96,6 +96,26 @@ void result_real(const char *key, double value) { printf(" %s=%.6f", key, value)
 
 void result_real_of(const char *prefix, const char *key, double value) { printf(" %s_%s=%.6f", prefix, key, value); }
 
+static void result_distribution(const char *name, const char *part, const struct histogram *histogram)
+{
+    char prefix[32];
+    snprintf(prefix, sizeof prefix, "%s%s", name, part);
+    result_count_of(prefix, "p50_ns", histogram_percentile(histogram, 50));
+    result_count_of(prefix, "p99_ns", histogram_percentile(histogram, 99));
+    result_count_of(prefix, "max_ns", histogram->max);
+}
+
+void result_pauses(const char *name, const struct pauses *pauses)
+{
+    result_count_of(name, "count", pauses->total_ns.count);
+    result_real_of(name, "seconds", (double)pauses->total_ns.sum * 1e-9);
+    result_real_of(name, "cpu_seconds", (double)pauses->cpu_ns.sum * 1e-9);
+    if (pauses->total_ns.count == 0) return;
+    result_distribution(name, "", &pauses->total_ns);
+    result_distribution(name, "_cpu", &pauses->cpu_ns);
+    result_distribution(name, "_reach", &pauses->reach_ns);
+}
+
 void result_latency(const struct histogram *latency, double ns_per_unit)
 {
     static const struct {

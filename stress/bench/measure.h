@@ -36,6 +36,12 @@ void result_count(const char *key, uint64_t value);
 void result_count_of(const char *prefix, const char *key, uint64_t value);
 void result_real(const char *key, double value);
 void result_real_of(const char *prefix, const char *key, double value);
+/* Of stops: from the request to the resume, CPU time of the process meanwhile, from the request to the stop. */
+struct pauses {
+    struct histogram total_ns, cpu_ns, reach_ns;
+};
+/* name_count, _seconds and _cpu_seconds; if there were any, name_p50_ns, name_cpu_p50_ns, name_reach_p50_ns and so on. */
+void result_pauses(const char *name, const struct pauses *pauses);
 /* latency_p50_ns and so on. */
 void result_latency(const struct histogram *latency, double ns_per_unit);
 void result_end(void);

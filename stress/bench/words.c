@@ -181,6 +181,10 @@ int main(int argc, char **argv)
         { "vocabulary", &vocabulary, "different words that it may have" },
     };
     arguments_parse(argc, argv, arguments, sizeof arguments / sizeof arguments[0]);
+    if (vocabulary < 1 || vocabulary > UINT32_MAX) {
+        fprintf(stderr, "vocabulary: 1 to %" PRIu32 "\n", UINT32_MAX);
+        return EXIT_FAILURE;
+    }
     text_make();
     bench_begin(0);
     bench_thread *self = bench_thread_begin();
