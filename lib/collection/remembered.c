@@ -384,7 +384,8 @@ static void process_cards(tenure__worker *worker, uintptr_t entry)
     find_cards(heap, block, wanted, found);
     for (unsigned word = 0; word < TENURE__CARDS / 64; word++)
         for (uint64_t bits = found[word]; bits != 0; bits &= bits - 1)
-            process_card(worker, object, start + (word * 64 + (uintptr_t)__builtin_ctzll(bits)) * CARD_BYTES, wanted);
+            process_card(
+                worker, object, start + ((uintptr_t)word * 64 + (uintptr_t)__builtin_ctzll(bits)) * CARD_BYTES, wanted);
 }
 
 void tenure__process_old_entry(tenure__worker *worker, uintptr_t entry)

@@ -145,6 +145,42 @@ static void check_table(size_t count)
     }
 }
 
+/* Too long for a map of their words. */
+typedef struct wide {
+    leaf *first;
+    uint64_t plain[70];
+    leaf *last;
+} wide;
+typedef struct wides {
+    leaf *fixed;
+    wide entries[];
+} wides;
+TENURE_TYPE_FLEX(wides_type, wides, entries, fixed, TENURE_ELEMENT(first), TENURE_ELEMENT(last));
+
+static void check_wides(size_t count)
+{
+    root = tenure_new_flex(self, wides_type, count);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (size_t i = 0; i < count; i++) {
+            leaf *object = fresh(i + round);
+            tenure_store(self, root, &((wides *)root)->entries[i].first, object);
+            object = fresh(i * 2 + round);
+            tenure_store(self, root, &((wides *)root)->entries[i].last, object);
+            ((wides *)root)->entries[i].plain[69] = heap->base + 64 * i;
+        }
+        step(round);
+        for (size_t i = 0; i < count; i++) {
+            const wide *entry = &((wides *)root)->entries[i];
+            expect_leaf(entry->first, i + round);
+            expect_leaf(entry->last, i * 2 + round);
+            cr_assert(eq(u64, entry->plain[69], heap->base + 64 * i));
+        }
+    }
+}
+
+Test(trace, wide_elements) { check_wides(5); }
+Test(trace, wide_elements_in_pieces) { check_wides(3000); }
+
 Test(trace, table_of_0) { check_table(0); }
 Test(trace, table_of_1) { check_table(1); }
 Test(trace, table_of_100) { check_table(100); }

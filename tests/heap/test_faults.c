@@ -433,3 +433,55 @@ Test(faults, follow_from_the_seed)
     cr_expect(eq(int, memcmp(seen[0], seen[1], sizeof seen[0]), 0));
     cr_expect(ne(int, memcmp(seen[0], seen[2], sizeof seen[0]), 0));
 }
+
+/* --- what is tried again --- */
+
+enum { ALWAYS = 1000000 };
+
+Test(faults, enter_from_a_region)
+{
+    tenure_heap *first = heap_with("max_heap=64m"), *second = heap_with("max_heap=64m");
+    tenure_thread *self = tenure_attach(first);
+    tenure_enter_blocking(self);
+    tenure__faults_set(&(tenure_faults) { .on = true, .memory = ALWAYS });
+    errno = 0;
+    cr_expect(tenure_enter(second) == NULL);
+    cr_expect(eq(int, errno, ENOMEM));
+    tenure__faults_set(NULL);
+    cr_expect(eq(u32, mode_of(self), TENURE__BLOCKED), "it is in its region again");
+    tenure_thread *other = tenure_enter(second);
+    cr_assert(other != NULL);
+    cr_expect(eq(u32, mode_of(self), TENURE__RUNNING));
+    cr_expect(tenure_new_bytes(other, 100) != NULL);
+    tenure_leave(other);
+    cr_expect(eq(u32, mode_of(self), TENURE__BLOCKED));
+    tenure_leave_blocking(self);
+    cr_expect(tenure_new_bytes(self, 100) != NULL);
+    tenure_detach(self);
+    cr_expect(eq(int, tenure_heap_destroy(second), TENURE_OK));
+    cr_expect(eq(int, tenure_heap_destroy(first), TENURE_OK));
+}
+
+static void count_run(tenure_thread *self, void *object, void *count)
+{
+    (void)self, (void)object;
+    atomic_fetch_add((flag *)count, 1);
+}
+
+/* The thread that runs finalizers is started at first need. */
+Test(faults, finalizer_thread_is_started_later)
+{
+    static flag ran;
+    tenure_heap *heap = precise_heap_with("max_heap=64m");
+    tenure_thread *self = tenure_attach(heap);
+    node *object = tenure_new(self, node_type);
+    cr_assert(eq(int, tenure_finalize(self, object, count_run, &ran), TENURE_OK));
+    tenure__faults_set(&(tenure_faults) { .on = true, .thread = ALWAYS });
+    collect(self, TENURE_GEN0);
+    for (; tenure__faults_failed() == 0; sched_yield()) tenure_poll(self);
+    cr_expect(eq(int, atomic_load(&ran), 0));
+    tenure__faults_set(NULL);
+    cr_expect(eq(int, tenure_finalizers_drain(self, UINT64_MAX), TENURE_OK));
+    cr_expect(eq(int, atomic_load(&ran), 1));
+    heap_end(heap, self);
+}

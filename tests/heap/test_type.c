@@ -1,6 +1,7 @@
 /* Types made at run time: what is refused, and that there may be many. */
 #include "tests/support.h"
 #include <errno.h>
+#include <signal.h>
 
 static const size_t at_8 = 8, at_9 = 9, at_16 = 16, far = (size_t)UINT32_MAX + 1;
 
@@ -94,3 +95,25 @@ Test(type, wide)
     }
     heap_end(heap, self);
 }
+
+/* --- arrays of types whose elements cannot be traced --- */
+
+typedef struct __attribute__((packed)) odd {
+    void *reference;
+    char more;
+} odd;
+TENURE_TYPE(odd_type, odd, reference);
+typedef struct inner {
+    char *inside;
+} inner;
+TENURE_TYPE(inner_type, inner, TENURE_INTERIOR(inside));
+
+static tenure_thread *quiet_thread(void)
+{
+    tenure_thread *self = tenure_attach(heap_with("max_heap=16m"));
+    be_quiet();
+    return self;
+}
+
+Test(type, array_of_misaligned, .signal = SIGABRT) { tenure_new_array(quiet_thread(), odd_type, 3); }
+Test(type, array_of_interior_references, .signal = SIGABRT) { tenure_new_array(quiet_thread(), inner_type, 3); }

@@ -1,4 +1,5 @@
 /* The verifier finds damage: each test breaks one thing in a sound heap. */
+#include "lib/collection/weakmap.h"
 #include "tests/support.h"
 #include <signal.h>
 
@@ -245,6 +246,112 @@ Test(verify, large_object_of_another_generation)
 Test(verify, pins_are_left)
 {
     tenure__flags_set(&heap->blocks[block_of(young)], TENURE__BLOCK_KEEPS);
+    expect_damage();
+}
+
+/* --- records, ephemerons, weak maps --- */
+
+typedef struct inner {
+    char *inside;
+} inner;
+TENURE_TYPE(inner_type, inner, TENURE_INTERIOR(inside));
+
+Test(verify, interior_reference_to_nothing)
+{
+    inner *made = tenure_new(self, inner_type);
+    TENURE_SET(self, made, inside, (char *)old + 3);
+    verify(self);
+    made->inside = (char *)(heap->base + heap->arena_bytes - 32);
+    expect_damage();
+}
+
+/* A weak reference to old, in Gen 2 and alive. */
+static tenure__record *old_record(void)
+{
+    old->next = NULL;
+    tenure_weak *made = tenure_weak_new(self, old);
+    TENURE_SET(self, old, next, (node *)made);
+    collect(self, TENURE_GEN2);
+    cr_assert(eq(int, generation_of(heap, old->next), 2));
+    verify(self);
+    return tenure__record_at((uintptr_t)old->next);
+}
+
+Test(verify, record_of_no_object)
+{
+    old_record()->target += 16;
+    expect_damage();
+}
+Test(verify, target_that_does_not_know)
+{
+    old_record();
+    set_header(old, header_of(old) & ~TENURE__WEAK);
+    expect_damage();
+}
+Test(verify, list_of_records_that_leads_to_no_object)
+{
+    heap->records[TENURE__CELLS][2].head = (uintptr_t)old_record() + 16;
+    expect_damage();
+}
+Test(verify, list_of_records_that_leads_to_something_else)
+{
+    old_record();
+    heap->records[TENURE__CELLS][2].head = (uintptr_t)old;
+    expect_damage();
+}
+Test(verify, list_of_records_without_an_end)
+{
+    tenure__record *record = old_record();
+    record->next = (uintptr_t)record;
+    expect_damage();
+}
+Test(verify, record_in_no_list)
+{
+    old_record();
+    heap->records[TENURE__CELLS][2] = (tenure__records) { 0 };
+    expect_damage();
+}
+
+Test(verify, ephemeron_that_waits)
+{
+    tenure_ephemeron *made = tenure_ephemeron_new(self, old, young);
+    verify(self);
+    atomic_store(&((tenure__pending *)made)->link, 1);
+    expect_damage();
+    tenure_keep_alive(made);
+}
+
+/* The entry of a weak map from old to young, in Gen 1. */
+static tenure_weakmap *map;
+static tenure__map_entry *entry_of_old(void)
+{
+    cr_assert(eq(int, tenure_root_add(heap, &map), TENURE_OK));
+    map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+    cr_assert(eq(int, tenure_weakmap_put(self, map, old, young), TENURE_OK));
+    collect(self, TENURE_GEN0);
+    verify(self);
+    return (tenure__map_entry *)heap->records[TENURE__ENTRIES][1].head;
+}
+
+Test(verify, entry_whose_node_leads_elsewhere)
+{
+    atomic_store(&entry_of_old()->node->entry, (uintptr_t)old);
+    expect_damage();
+}
+Test(verify, entry_that_waits)
+{
+    atomic_store(&entry_of_old()->link, 1);
+    expect_damage();
+}
+Test(verify, entry_that_hangs_on_no_object)
+{
+    entry_of_old()->weak += 16;
+    expect_damage();
+}
+Test(verify, key_that_does_not_know)
+{
+    entry_of_old();
+    set_header(old, header_of(old) & ~TENURE__KEY);
     expect_damage();
 }
 

@@ -81,6 +81,32 @@ Test(lock_stats, holders_and_waiters_by_name)
     cr_expect(eq(u64, stats_of(heap).lock_stops, 3));
 }
 
+static void expect_printed(tenure_format format, const char *what)
+{
+    char *text;
+    size_t length;
+    FILE *out = open_memstream(&text, &length);
+    cr_assert(out != NULL);
+    tenure_stats_print(heap, out, format);
+    cr_assert(fclose(out) == 0);
+    cr_expect(strstr(text, what) != NULL, "'%s' does not say '%s'", text, what);
+    free(text);
+}
+
+Test(lock_stats, printed)
+{
+    pthread_t holder = start_thread(hold, NULL);
+    await(&holding, 1);
+    pthread_t waiter = start_wanting();
+    stop_and_resume();
+    expect_printed(TENURE_TEXT, "  lock counted: 1 pauses, 2 holders, 1 waiters, held ");
+    expect_printed(TENURE_JSON, "{\"name\":\"counted\",\"pauses\":1,\"holders\":2,\"waiters\":1,\"held_ns\":");
+    expect_printed(TENURE_PROMETHEUS, "tenure_lock_named_held_seconds_total{name=\"counted\"} ");
+    atomic_store(&go, 1);
+    join_thread(holder);
+    join_thread(waiter);
+}
+
 /* It runs on for a while, and then parks all the same. */
 Test(grace, ends)
 {
