@@ -71,7 +71,7 @@ TENURE_API size_t tenure_finalizers_pump(tenure_thread *self, size_t max);
 TENURE_API tenure_status tenure_finalizers_drain(tenure_thread *self, uint64_t timeout_ns);
 
 /* From now on fn(arg) is called, on the daemon and outside stops, when a collection has found something to run. It must
- * not block for long, and does not touch the heap. Beside it or instead: options.finalizers_eventfd. fn NULL: none. Any
+ * not block for long, and does not touch the heap. What was set before may be running still when this returns. Beside it or instead: options.finalizers_eventfd. fn NULL: none. Any
  * thread. */
 typedef void tenure_ready_fn(void *arg);
 TENURE_API void tenure_finalizers_ready(tenure_heap *heap, tenure_ready_fn *fn, void *arg);

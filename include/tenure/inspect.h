@@ -129,7 +129,8 @@ TENURE_API tenure_status tenure_census(tenure_thread *self, FILE *out);
  * name should end in .heapsnapshot), with types and fields by name; what an ephemeron or an entry of a weak map hangs on by
  * a weak reference. Dead objects that were not collected yet hang on no
  * root. The stop lasts as long as two walks over the heap; the file is formatted and written after it, outside the stop
- * set. Memory meanwhile: 16 bytes an object and 8 a reference. TENURE_ESYSTEM: errno says what failed with the file. */
+ * set. Memory meanwhile: 16 bytes an object and 8 a reference. TENURE_ESYSTEM: errno says what failed with the file. On
+ * failure no file is left. */
 TENURE_API tenure_status tenure_snapshot(tenure_thread *self, const char *path);
 
 /* --- soundness --- */

@@ -165,6 +165,7 @@ static void destroy(void *arg)
 
 tenure_status tenure_heap_destroy(tenure_heap *heap)
 {
+    if (tenure__events_within(&heap->events)) return TENURE_EBUSY;
     const tenure_status status = tenure__finalizers_end(heap);
     if (status == TENURE_OK) tenure__outside(destroy, heap);
     return status;

@@ -184,12 +184,25 @@ static struct tenure__listener *find_locked(const tenure__events *events, const 
     return listener;
 }
 
+static bool is_within_locked(const tenure__events *events)
+{
+    return events->started && pthread_equal(pthread_self(), events->thread);
+}
+
+bool tenure__events_within(tenure__events *events)
+{
+    tenure__own_lock(&events->lock);
+    const bool within = is_within_locked(events);
+    tenure__own_unlock(&events->lock);
+    return within;
+}
+
 static void remove_listener(void *arg)
 {
     struct listening *listening = arg;
     tenure__events *events = listening->events;
     TENURE__MUST(pthread_mutex_lock(&events->lock));
-    const bool within = events->started && pthread_equal(pthread_self(), events->thread);
+    const bool within = is_within_locked(events);
     struct tenure__listener *listener;
     /* Looked for again after each wait: somebody else may have removed it. */
     while ((listener = find_locked(events, listening)) != 0 && listener == events->now && !within)

@@ -36,6 +36,8 @@ typedef struct tenure__events {
 tenure_status tenure__events_create(tenure__events *events);
 /* Delivers what waits, then ends the thread. No collection comes any more; the caller is out of all stop sets. */
 void tenure__events_destroy(tenure__events *events);
+/* Whether the caller is called by the listeners' thread. */
+bool tenure__events_within(tenure__events *events);
 /* After the resume, by the leader, who still holds the stop lock. Takes leak over. No memory, no lock, no waiting. */
 void tenure__events_publish(tenure__events *events, const tenure_collection *collection, tenure__leak *leak);
 /* In a forked child: what was not delivered is the parent's. The lock was held by the thread that forked. */

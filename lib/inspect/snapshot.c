@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { NODE_FIELDS = 5, KINDS = TENURE_ROOT_LIBRARY + 1, OBJECTS_FROM = 1 + KINDS, FIELDS_MAX = 64 };
 enum { HANGS_ON = 1 + KINDS, TYPES_FROM }; /* strings */
@@ -37,6 +39,7 @@ typedef struct snapshot {
     const char *path;
     FILE *out;
     int error; /* of the file; 0: none */
+    tenure_status status; /* of the stop */
     bool some_edge;
     uintptr_t object;  /* whose references are being noted */
     uint32_t entries;  /* of a weak map: noted so far */
@@ -334,26 +337,28 @@ static void write_file(void *arg)
     fputs("}\n", to->out);
 }
 
+/* What is not whole does not stay. */
 static void close_file(void *arg)
 {
     snapshot *to = arg;
+    struct stat file;
     errno = EIO;
-    const bool failed = ferror(to->out) != 0;
+    const bool failed = ferror(to->out) != 0, regular = fstat(fileno(to->out), &file) == 0 && S_ISREG(file.st_mode);
     if (fclose(to->out) != 0 || failed) to->error = errno;
+    if (regular && (to->error != 0 || to->status != TENURE_OK)) unlink(to->path);
 }
 
 tenure_status tenure_snapshot(tenure_thread *self, const char *path)
 {
     snapshot to = { .heap = self->heap, .self = tenure__mutator_of(self), .path = path };
-    tenure_status status = TENURE_OK;
     tenure__outside(open_file, &to);
     if (to.out != 0) {
-        status = tenure__inspect(self, map, record, &to);
-        if (status == TENURE_OK) tenure__outside(write_file, &to);
+        to.status = tenure__inspect(self, map, record, &to);
+        if (to.status == TENURE_OK) tenure__outside(write_file, &to);
         unmap(&to);
         tenure__outside(close_file, &to);
     }
-    if (status != TENURE_OK || to.error == 0) return status;
+    if (to.status != TENURE_OK || to.error == 0) return to.status;
     errno = to.error;
     return TENURE_ESYSTEM;
 }

@@ -92,7 +92,7 @@ typedef struct shadow {
     struct death *finalizer; /* what is registered for it; of a cleaner, a watch: what is to run */
     struct entry *entries;   /* of a map */
     uint64_t strong;         /* epoch of the walk that met it strongly: not only by what is due */
-    bool cleaned;            /* a cleaner says that it is gone */
+    atomic_bool cleaned;     /* a cleaner says that it is gone */
     bool vague;              /* a map that may have entries which the model gave up */
     bool busy;               /* some thread registers something of it, or changes the map */
     atomic_flag locked;

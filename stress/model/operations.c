@@ -382,9 +382,11 @@ static void op_weak(thread *t)
     shadow *target = local_shadow(t, LOCAL_A);
     shadow_lock(target);
     shadow *of = target->weak;
-    if (!shadow_is_shared_weak(made) || of == NULL) of = shadow_new(&model_weak_kind, 0, 0);
+    if (!shadow_is_shared_weak(made) || of == NULL) {
+        of = shadow_new(&model_weak_kind, 0, 0);
+        of->edges[0] = (edge) { target, 0 };
+    }
     if (shadow_is_shared_weak(made)) target->weak = of;
-    of->edges[0] = (edge) { target, 0 };
     local_set(t, LOCAL_B, made, of);
     shadow_unlock(target);
     holder_put(t, any_holder(t), LOCAL_B);

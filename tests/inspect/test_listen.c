@@ -198,6 +198,31 @@ Test(listen, listeners_use_the_heap)
     heap_end(heap, self);
 }
 
+/* Its thread would wait for itself. */
+static tenure_heap *ending;
+static flag detached, answered;
+static _Atomic int answer;
+static void end_the_heap(const tenure_event *event, void *arg)
+{
+    (void)arg;
+    if (event->kind != TENURE_EVENT_END) return;
+    while (atomic_load(&detached) == 0) sched_yield();
+    atomic_store(&answer, tenure_heap_destroy(ending));
+    atomic_store(&answered, 1);
+}
+Test(listen, a_listener_does_not_end_the_heap)
+{
+    ending = heap_with("max_heap=64m");
+    tenure_thread *self = tenure_attach(ending);
+    cr_assert(eq(int, tenure_listen(ending, end_the_heap, NULL), TENURE_OK));
+    collect(self, TENURE_GEN0);
+    tenure_detach(self);
+    atomic_store(&detached, 1);
+    while (atomic_load(&answered) == 0) sched_yield();
+    cr_expect(eq(int, atomic_load(&answer), TENURE_EBUSY));
+    cr_expect(eq(int, tenure_heap_destroy(ending), TENURE_OK));
+}
+
 Test(listen, only_what_listens, .signal = SIGABRT)
 {
     be_quiet();

@@ -1,6 +1,9 @@
 /* The file is what its readers expect, and says what the census says. */
 #include "tests/threads/threads.h"
 #include <errno.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 typedef struct leaf_ {
     uint64_t value;
@@ -190,5 +193,20 @@ Test(snapshot, no_such_place)
     cr_expect(eq(int, errno, ENOENT));
     cr_expect(eq(int, tenure_snapshot(self, "/dev/full"), TENURE_ESYSTEM));
     cr_expect(eq(int, errno, ENOSPC));
+    heap_end(heap, self);
+}
+
+/* Nothing is left where it failed. */
+Test(snapshot, that_fails_leaves_no_file)
+{
+    begin_with(heap_with(""));
+    char place[] = "/tmp/tenure-test-XXXXXX";
+    const int descriptor = mkstemp(place);
+    cr_assert(descriptor >= 0);
+    close(descriptor);
+    signal(SIGXFSZ, SIG_IGN);
+    cr_assert(eq(int, setrlimit(RLIMIT_FSIZE, &(struct rlimit) { 16, RLIM_INFINITY }), 0));
+    cr_expect(eq(int, tenure_snapshot(self, place), TENURE_ESYSTEM));
+    cr_expect(eq(int, access(place, F_OK), -1));
     heap_end(heap, self);
 }
