@@ -25,10 +25,11 @@ static inline void *tenure__real_of(const real *wanted)
 }
 
 #define REAL(name) REAL_NAMED(__typeof__(&name), #name)
-/* For names that no header declares, or declares under another name. */
+/* For names that no header declares, or declares under another name. used: clang sees that nobody in the file writes to
+ * it, and would take NULL for what stands there. */
 #define REAL_NAMED(type, name)                                                                      \
     __extension__({                                                                                 \
-        static real tenure__wanted __attribute__((section("tenure_real"))) = { name, NULL };        \
+        static real tenure__wanted __attribute__((section("tenure_real"), used)) = { name, NULL };  \
         void *tenure__found = tenure__real_of(&tenure__wanted);                                     \
         *(type *)(void *)&tenure__found;                                                            \
     })
