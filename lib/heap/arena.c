@@ -81,6 +81,7 @@ tenure_status tenure__arena_create(tenure_heap *heap)
     atomic_store(&heap->large_frontier, heap->large_start);
     atomic_store(&heap->large_committed, heap->large_start);
     heap->large_rover = heap->large_start;
+    heap->large_missing = UINT32_MAX;
     return TENURE_OK;
 }
 
@@ -247,9 +248,13 @@ static uint32_t find_run(tenure_heap *heap, uint32_t from, uint32_t end, uint32_
 static uint32_t place_run_locked(tenure_heap *heap, uint32_t blocks)
 {
     const uint32_t frontier = atomic_load_explicit(&heap->large_frontier, memory_order_relaxed);
-    uint32_t head = find_run(heap, heap->large_rover, frontier, blocks);
-    if (head == frontier) head = find_run(heap, heap->large_start, frontier, blocks);
-    if (head != frontier) return head;
+    uint32_t head = frontier;
+    if (blocks < heap->large_missing) { /* else a heap that grows would look through all of it for each object */
+        head = find_run(heap, heap->large_rover, frontier, blocks);
+        if (head == frontier) head = find_run(heap, heap->large_start, frontier, blocks);
+        if (head != frontier) return head;
+        heap->large_missing = blocks;
+    }
     /* At the end, together with the free blocks just before it. */
     while (head > heap->large_start && tenure__kind_of(heap, head - 1) == TENURE__KIND_FREE) head--;
     if (blocks > heap->block_count - head) return TENURE__NO_BLOCK;
@@ -290,6 +295,7 @@ void tenure__run_give(tenure_heap *heap, uint32_t head)
 {
     const uint32_t blocks = heap->blocks[head].run_blocks;
     tenure__poison(tenure__block_start(heap, head), (size_t)blocks << TENURE__BLOCK_SHIFT);
+    heap->large_missing = UINT32_MAX;
     for (uint32_t i = head; i < head + blocks; i++) {
         atomic_store_explicit(&heap->blocks[i].flags, 0, memory_order_relaxed);
         tenure__set_kind(heap, i, TENURE__KIND_FREE);
@@ -386,6 +392,7 @@ static bool return_run(tenure_heap *heap)
     const bool given = give_back(heap, from, to - from);
     tenure__lock_stop(&heap->world);
     tenure__own_lock(&heap->large_lock);
+    heap->large_missing = UINT32_MAX;
     for (uint32_t i = from; i < to; i++) {
         heap->blocks[i].returned = given;
         tenure__set_kind(heap, i, TENURE__KIND_FREE);
@@ -419,6 +426,7 @@ bool tenure__arena_return(tenure_heap *heap, uint32_t keep_blocks)
 void tenure__arena_forked(tenure_heap *heap)
 {
     const uint32_t end = atomic_load_explicit(&heap->large_frontier, memory_order_relaxed);
+    heap->large_missing = UINT32_MAX;
     for (uint32_t block = heap->large_start; block < end; block++) {
         if (tenure__kind_of(heap, block) != TENURE__KIND_RESERVED) continue;
         if (heap->blocks[block].returned)

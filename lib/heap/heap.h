@@ -231,7 +231,8 @@ struct tenure_heap {
     _Atomic uint32_t committed;      /* and below here are committed */
     _Atomic uint32_t large_frontier; /* the same for the large part; large lock */
     _Atomic uint32_t large_committed;
-    uint32_t large_rover; /* large lock */
+    uint32_t large_rover;   /* large lock */
+    uint32_t large_missing; /* no free run of that length is below the frontier since one was freed last; large lock */
     pthread_mutex_t large_lock;
     pthread_mutex_t upkeep_lock;         /* the daemon, while it has a block in its hands: a fork waits for it */
     _Atomic uint32_t upkeep_steps;       /* odd: the daemon is in a step under that lock */
