@@ -122,7 +122,7 @@ class Whippet(Peer):
     def missing(self, place, workload):
         if not place.whippet:
             return "WHIPPET does not name the folder of a checkout with its binaries"
-        return None if os.access(self.path(place), os.X_OK) else f"there is no {self.path(place)}"
+        return None if os.access(self.path(place), os.X_OK) else f"it is not among the binaries of {place.whippet}"
 
     def command(self, place, workload, words, heap_bytes):
         multiplier = int(words_after(words, "--heap-percent")) / 100
