@@ -45,7 +45,7 @@ void tenure__daemon_report(tenure_heap *heap)
 
 static void lead(tenure_heap *heap, int generation, const char *reason)
 {
-    if (heap->roots.program_wanted) tenure__roots_refresh(heap);
+    if (atomic_load_explicit(&heap->roots.program_wanted, memory_order_relaxed)) tenure__roots_refresh(heap);
     tenure__lock_stop(&heap->world);
     tenure__lead(heap, generation, reason, true);
     tenure__unlock_stop(&heap->world);

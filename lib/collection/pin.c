@@ -75,7 +75,8 @@ static void pin_stack(tenure__worker *worker, tenure__mutator *mutator)
         pin_range(worker, mutator->own_stack_pointer, mutator->stack_base);
         pin_range(worker, fiber->save_start, fiber->save_end);
     }
-    for (unsigned i = 0; heap->roots.program_wanted && i < mutator->tls_count; i++)
+    const bool program = atomic_load_explicit(&heap->roots.program_wanted, memory_order_relaxed);
+    for (unsigned i = 0; program && i < mutator->tls_count; i++)
         pin_range(worker, mutator->tls[i].start, mutator->tls[i].end);
 }
 

@@ -40,7 +40,8 @@ static void lead_as_mutator(tenure__mutator *mutator, void *arg)
 {
     const struct lead *lead = arg;
     tenure__release(mutator, TENURE__PARKED);
-    if (lead->heap->roots.program_wanted) tenure__roots_refresh(lead->heap);
+    if (atomic_load_explicit(&lead->heap->roots.program_wanted, memory_order_relaxed))
+        tenure__roots_refresh(lead->heap);
     if (lock_to_lead(lead)) {
         tenure__lead(lead->heap, lead->generation, lead->reason, false);
         tenure__unlock_stop(&lead->heap->world);

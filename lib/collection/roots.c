@@ -197,7 +197,7 @@ static void replace_program(tenure_heap *heap, void *arg)
     struct enumeration *enumeration = arg;
     const tenure__ranges old = heap->roots.program;
     heap->roots.program = enumeration->found;
-    heap->roots.program_wanted = true;
+    atomic_store_explicit(&heap->roots.program_wanted, true, memory_order_relaxed);
     enumeration->found = old;
 }
 

@@ -185,7 +185,7 @@ typedef struct tenure__roots {
     size_t pin_count, pin_capacity;
     struct tenure_stack *stacks;
     struct tenure__found *found; /* what callers of lib/inspect/ are being told of */
-    bool program_wanted;
+    _Atomic bool program_wanted; /* for ever; relaxed: a leader who misses it began before that call returned */
 } tenure__roots;
 
 /* --- the heap --- */

@@ -86,7 +86,9 @@ static void each_beside_stack(walk *to, const tenure__mutator *mutator)
         to->word.value = mutator->scratch[i];
         to->fn(to->arg, &to->word);
     }
-    if (to->heap->options.roots == TENURE_ROOTS_PRECISE || !to->heap->roots.program_wanted) return;
+    if (to->heap->options.roots == TENURE_ROOTS_PRECISE ||
+        !atomic_load_explicit(&to->heap->roots.program_wanted, memory_order_relaxed))
+        return;
     set_kind(to, TENURE_ROOT_THREAD_LOCAL, TENURE__REFERENCE_WORD, mutator);
     for (unsigned i = 0; i < mutator->tls_count; i++) each_of_range(to, mutator->tls[i].start, mutator->tls[i].end);
 }
