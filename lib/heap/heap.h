@@ -112,7 +112,7 @@ static inline tenure__allocator *tenure__allocator_of(tenure_thread *self) { ret
 
 /* --- what check=barriers, roots and uses remember beside the heap; lib/check/ --- */
 
-enum { TENURE__SITE_FRAMES = 4 };
+enum { TENURE__SITE_FRAMES = 5 };
 /* What was allocated at a granule, and where the call came from. */
 typedef struct tenure__site {
     uintptr_t frames[TENURE__SITE_FRAMES];
