@@ -13,13 +13,17 @@ bool tenure__fair_try(tenure__fair_lock *lock)
            atomic_compare_exchange_strong_explicit(&lock->state, &free, 1, memory_order_acquire, memory_order_relaxed);
 }
 
+/* Who shares a slot sleeps for different bits: thousands that wait must not all wake up whenever the line moves. */
+static uint32_t bit_of(uint32_t ticket) { return (uint32_t)1 << (ticket / TENURE__LINE_SLOTS % 32); }
+
 static uint32_t join_line(tenure__fair_lock *lock)
 {
     /* seq_cst, both: pairs with leave_line (Dekker): either it sees the ticket, or the ticket's holder the slot. */
     const uint32_t ticket = atomic_fetch_add_explicit(&lock->tickets, 1, memory_order_seq_cst);
     _Atomic uint32_t *slot = &lock->line[ticket % TENURE__LINE_SLOTS];
     uint32_t head;
-    while ((head = atomic_load_explicit(slot, memory_order_seq_cst)) != ticket) tenure__futex_wait(slot, head, 0);
+    while ((head = atomic_load_explicit(slot, memory_order_seq_cst)) != ticket)
+        tenure__futex_wait_for(slot, head, bit_of(ticket), TENURE__FOR_EVER);
     return ticket;
 }
 
@@ -28,8 +32,9 @@ static void leave_line(tenure__fair_lock *lock, uint32_t ticket)
     const uint32_t next = ticket + 1;
     _Atomic uint32_t *slot = &lock->line[next % TENURE__LINE_SLOTS];
     atomic_store_explicit(slot, next, memory_order_seq_cst);
-    /* All of the slot: later tickets share it. */
-    if (atomic_load_explicit(&lock->tickets, memory_order_seq_cst) != next) tenure__futex_wake(slot, INT32_MAX);
+    /* All of the bit: later tickets may share it. */
+    if (atomic_load_explicit(&lock->tickets, memory_order_seq_cst) != next)
+        tenure__futex_wake_for(slot, INT32_MAX, bit_of(next));
 }
 
 void tenure__fair_take(tenure__fair_lock *lock)

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TENURE__LINE_SLOTS = 8 };
+enum { TENURE__LINE_SLOTS = 64 };
 
 typedef struct tenure__fair_lock {
     _Atomic uint32_t state; /* 0: free, 1: taken, 2: taken, and the head of the line may sleep on this word */

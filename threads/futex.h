@@ -9,6 +9,7 @@
 void tenure__futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_ns);
 void tenure__futex_wake(_Atomic uint32_t *word, unsigned count);
 /* The same, of those only who wait for one of these bits; until a time of CLOCK_MONOTONIC. */
+#define TENURE__FOR_EVER UINT64_MAX
 void tenure__futex_wait_for(_Atomic uint32_t *word, uint32_t value, uint32_t bits, uint64_t until_ns);
 void tenure__futex_wake_for(_Atomic uint32_t *word, unsigned count, uint32_t bits);
 

@@ -56,10 +56,10 @@ static void collect_all(tenure_thread *self)
 static tenure_heap *shared_heap;
 static struct {
     pthread_mutex_t mutex;
-    pthread_cond_t changed;
+    pthread_cond_t came, ended;
     uint64_t waiting; /* mutex */
     bool over;        /* mutex */
-} crowd = { .mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+} crowd = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, false };
 
 static void *wait_blocked(void *arg)
 {
@@ -72,8 +72,8 @@ static void *wait_blocked(void *arg)
     tenure_enter_blocking(self);
     pthread_mutex_lock(&crowd.mutex);
     crowd.waiting++;
-    pthread_cond_broadcast(&crowd.changed);
-    while (!crowd.over) pthread_cond_wait(&crowd.changed, &crowd.mutex);
+    pthread_cond_signal(&crowd.came); /* one waits for it */
+    while (!crowd.over) pthread_cond_wait(&crowd.ended, &crowd.mutex);
     pthread_mutex_unlock(&crowd.mutex);
     tenure_leave_blocking(self);
     REQUIRE(kept->next == kept);
@@ -94,7 +94,7 @@ static void limit_threads(uint64_t amount)
     for (uint64_t i = 0; i < amount; i++) REQUIRE(pthread_create(&ids[i], &small, wait_blocked, NULL) == 0);
     tenure_enter_blocking(self);
     pthread_mutex_lock(&crowd.mutex);
-    while (crowd.waiting < amount) pthread_cond_wait(&crowd.changed, &crowd.mutex);
+    while (crowd.waiting < amount) pthread_cond_wait(&crowd.came, &crowd.mutex);
     pthread_mutex_unlock(&crowd.mutex);
     tenure_leave_blocking(self);
     printf("  %lu threads attached and blocked after %.2f s\n", (unsigned long)amount, now() - start);
@@ -102,10 +102,13 @@ static void limit_threads(uint64_t amount)
     tenure_stats_read(shared_heap, &stats);
     REQUIRE(stats.threads_attached == amount + 1);
     collect_all(self);
-    for (unsigned i = 0; i < 3; i++) collect(self, TENURE_GEN0);
+    for (unsigned i = 0; i < 100; i++) REQUIRE(tenure_collect(self, TENURE_GEN0) == TENURE_OK);
+    tenure_stats_read(shared_heap, &stats);
+    printf("  100 more of generation 0: %.2f ms, CPU %.2f ms (medians)\n", (double)stats.pauses[0].total.p50_ns / 1e6,
+        (double)stats.pauses[0].cpu.p50_ns / 1e6);
     pthread_mutex_lock(&crowd.mutex);
     crowd.over = true;
-    pthread_cond_broadcast(&crowd.changed);
+    pthread_cond_broadcast(&crowd.ended);
     pthread_mutex_unlock(&crowd.mutex);
     for (uint64_t i = 0; i < amount; i++) REQUIRE(tenure_join(self, ids[i], NULL) == 0);
     heap_end(shared_heap, self);

@@ -1,5 +1,6 @@
 /* The fair lock: nobody starves, the line is served in its order. */
 #include "tests/threads/threads.h"
+#include <sys/resource.h>
 
 TestSuite(fair_lock);
 
@@ -48,6 +49,31 @@ Test(fair_lock, the_line_is_served_in_its_order)
     tenure__fair_give(&lock);
     for (int i = 0; i < 3; i++) join_thread(threads[i]);
     for (int i = 0; i < 3; i++) cr_assert(eq(int, order[i], i));
+}
+
+static void *pass_through(void *arg)
+{
+    tenure__fair_take(&lock);
+    atomic_fetch_add(&served, 1);
+    tenure__fair_give(&lock);
+    return arg;
+}
+
+/* Each hand-over used to wake an eighth of all who waited: 10,000 threads that attach took minutes. */
+Test(fair_lock, a_long_line_is_not_woken_whenever_it_moves)
+{
+    enum { LONG = 1000 };
+    static pthread_t threads[LONG];
+    struct rusage before, after;
+    tenure__fair_take(&lock);
+    for (unsigned i = 0; i < LONG; i++) threads[i] = start_thread(pass_through, NULL);
+    while (atomic_load(&lock.tickets) < LONG) sched_yield();
+    getrusage(RUSAGE_SELF, &before);
+    tenure__fair_give(&lock);
+    for (unsigned i = 0; i < LONG; i++) join_thread(threads[i]);
+    getrusage(RUSAGE_SELF, &after);
+    cr_expect(eq(int, atomic_load(&served), LONG));
+    cr_expect(lt(long, after.ru_nvcsw - before.ru_nvcsw, 20 * LONG)); /* of going to sleep */
 }
 
 static void *count(void *arg)
