@@ -4,6 +4,7 @@
 #include "options.h"
 #include "server.h"
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -111,6 +112,9 @@ int main(int count, char **words)
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    /* Reply buffers of a megabyte, of clients that read slowly: mapped one by one, and gone when they are freed. glibc
+     * raises its threshold otherwise, and keeps in its arenas what two hundred of them took. */
+    mallopt(M_MMAP_THRESHOLD, 128 * 1024);
     raise_descriptor_limit();
     dictionary_seed();
     command_table_build();
