@@ -204,6 +204,36 @@ static void memory_fragment(uint64_t amount_mib)
     end(heap, self, t);
 }
 
+/* --- in a container --- */
+
+/* Three quarters of what the control group may use; full, and empty, and full again, without being killed. */
+static void memory_container(uint64_t amount_mib)
+{
+    tenure_heap *heap;
+    REQUIRE(tenure_heap_create(&heap, NULL) == TENURE_OK);
+    tenure_thread *self = tenure_attach(heap);
+    tenure_stats stats;
+    tenure_stats_read(heap, &stats);
+    printf("  max_heap is %.0f MiB\n", mib(stats.max_heap_bytes));
+    REQUIRE(stats.max_heap_bytes == (amount_mib << 20) / 4 * 3);
+    table *t = table_new(heap, self, (amount_mib << 20) / 1024);
+    for (unsigned round = 0; round < 3; round++) {
+        uint64_t used = 0;
+        for (piece *made; used < t->size; used++) {
+            if ((made = tenure_new_flex(self, piece_type, 200)) == NULL) break;
+            made->bytes = 200 * 8 + sizeof *made;
+            memset(made->words, 1, 200 * 8);
+            made->words[199] = made->mark = made->bytes * 31 + used;
+            TENURE_SET_AT(self, t->slots, used, made);
+        }
+        REQUIRE(used < t->size);
+        check(t);
+        printf("  full with %.0f MiB: resident %.0f MiB\n", mib(used * 1624), mib(resident_bytes()));
+        for (uint64_t i = 0; i < used; i++) TENURE_SET_AT(self, t->slots, i, NULL);
+    }
+    end(heap, self, t);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -214,6 +244,8 @@ int main(int argc, char **argv)
     } parts[] = {
         { "shrink", memory_shrink, 8192, "MiB that the heap grows to" },
         { "fragment", memory_fragment, 256, "MiB that live" },
+        { "container", memory_container, 256,
+            "MiB that this process's control group may use (in_container makes one)" },
     };
     const size_t count = sizeof parts / sizeof parts[0];
     for (size_t i = 0; i < count && argc >= 2 && argc <= 3; i++) {
@@ -225,6 +257,6 @@ int main(int argc, char **argv)
     }
     fprintf(stderr, "usage: stress-memory NAME [AMOUNT]\n");
     for (size_t i = 0; i < count; i++)
-        fprintf(stderr, "  %-8s %6" PRIu64 " %s\n", parts[i].name, parts[i].amount, parts[i].unit);
+        fprintf(stderr, "  %-9s %6" PRIu64 " %s\n", parts[i].name, parts[i].amount, parts[i].unit);
     return 2;
 }
