@@ -57,6 +57,15 @@ void tenure__await_end(tenure__os_thread *os)
     atomic_store_explicit(&os->awaited_mutex, 0, memory_order_relaxed);
 }
 
+void tenure__await_forked(tenure__os_thread *os)
+{
+    tenure__lock *lock = atomic_load_explicit(&os->awaited, memory_order_relaxed);
+    if (lock == 0) return;
+    /* Not below 0: the thread may have been between its two notes. */
+    if (__atomic_load_n(&lock->waiters, __ATOMIC_RELAXED) != 0) __atomic_fetch_sub(&lock->waiters, 1, __ATOMIC_RELAXED);
+    atomic_store_explicit(&os->awaited, 0, memory_order_relaxed); /* it may have records in other heaps */
+}
+
 static int wait_native(const tenure__lock_wait *wait)
 {
     return wait->deadline == 0 ? wait->way->wait_native(wait->native)

@@ -194,6 +194,8 @@ void tenure__world_destroy(tenure__world *world);
 tenure__os_thread *tenure__os_thread_self(void);
 /* Whether the thread holds a lock that others wait for. Owner, or while it is PARKED. */
 bool tenure__holds_awaited(const tenure__os_thread *os);
+/* In a forked child, of a thread that it does not have: it waits for nothing. */
+void tenure__await_forked(tenure__os_thread *os);
 /* More room for held locks. False: no memory. */
 bool tenure__held_grow(tenure__os_thread *os);
 /* Takes the thread's reader offline, and puts it back if it was online. */

@@ -349,6 +349,7 @@ void tenure__drop_others(tenure__world *world)
             mutator->tid = (pid_t)syscall(SYS_gettid);
             continue;
         }
+        tenure__await_forked(mutator->os);
         tenure__host_detached(mutator);
         cds_list_del(&mutator->link);
         cds_list_del(&mutator->every_link);

@@ -185,7 +185,8 @@ static void advise(tenure__text *text, const tenure__wait *wait, const char *cal
     const char *instead = wait->kind == TENURE_STRAGGLER_SYSCALL ? tenure__wait_wrapper(wait) : counterpart(call);
     switch (wait->kind) {
     case TENURE_STRAGGLER_RUNS:
-        tenure__text_add(text, "    fix: call tenure_poll(self) in loops that do not allocate\n");
+        tenure__text_add(text, "    fix: tenure_poll(self) in loops that do not allocate, TENURE_BLOCKING_CALL around "
+                               "long calls of others\n");
         return;
     case TENURE_STRAGGLER_KERNEL:
         return;

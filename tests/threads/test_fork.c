@@ -398,6 +398,43 @@ Test(fork, a_dormant_thread_is_dropped)
     tenure_detach(self);
 }
 
+static tenure_mutex contended = TENURE_MUTEX_INIT("contended");
+
+static void *wait_in_both(void *arg)
+{
+    tenure_thread *self = tenure_attach(heap);
+    REQUIRE(tenure_attach(other) != NULL);
+    tenure_mutex_lock(self, &contended);
+    tenure_mutex_unlock(self, &contended);
+    tenure_detach(tenure_self(other));
+    tenure_detach(self);
+    return arg;
+}
+
+static void nobody_waits(void *unused)
+{
+    (void)unused;
+    REQUIRE(contended.lock.waiters == 0);
+    tenure_mutex_unlock(tenure_self(heap), &contended);
+}
+
+/* As advice to the next holders, who would be given grace for nobody. */
+Test(fork, who_waited_is_not_counted)
+{
+    tenure_thread *self = tenure_attach(heap);
+    tenure_mutex_lock(self, &contended);
+    const pthread_t thread = start_thread(wait_in_both, NULL);
+    while (__atomic_load_n(&contended.lock.waiters, __ATOMIC_RELAXED) == 0) {
+        tenure_poll(self);
+        sched_yield();
+    }
+    in_child(nobody_waits, NULL);
+    tenure_mutex_unlock(self, &contended);
+    join_blocked(self, thread);
+    cr_expect(eq(u32, contended.lock.waiters, 0));
+    tenure_detach(self);
+}
+
 /* --- owners of stops --- */
 
 static void still_owns(void *chain)

@@ -232,6 +232,29 @@ Test(stop_world, the_owner_stops_for_another_heap)
     tenure_detach(self);
 }
 
+/* But not while it is in a region of that one. */
+static void *stop_other_once(void *arg)
+{
+    tenure_thread *self = tenure_attach(other);
+    REQUIRE(tenure_stop_world(self) == TENURE_OK);
+    spend_budgets(self, 2);
+    tenure_resume_world(self);
+    tenure_detach(self);
+    return arg;
+}
+
+Test(stop_world, the_owner_waits_outside_of_its_other_heap)
+{
+    tenure_thread *self = tenure_attach(heap), *second = tenure_attach(other);
+    cr_assert(eq(int, tenure_stop_world(self), TENURE_OK));
+    const pthread_t thread = start_thread(stop_other_once, NULL);
+    TENURE_BLOCKING_CALL(second, join_thread(thread));
+    cr_assert(tenure_new_bytes(self, 24) != NULL && tenure_new_bytes(second, 24) != NULL);
+    tenure_resume_world(self);
+    tenure_detach(second);
+    tenure_detach(self);
+}
+
 /* --- two heaps at once --- */
 
 static atomic_ulong both, refused;
