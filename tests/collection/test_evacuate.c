@@ -80,7 +80,8 @@ Test(evacuate, dense_blocks_stay)
     const uint64_t copied = stats_of(heap).copied_objects;
     cr_expect(gt(u64, stats_of(heap).hole_bytes, 5 * MIB));
     collect(self, TENURE_GEN2);
-    cr_expect(eq(u64, stats_of(heap).copied_objects, copied));
+    /* The block that a worker filled last is sparse, and is emptied. */
+    cr_expect(lt(u64, stats_of(heap).copied_objects - copied, 4 * TENURE__BLOCK_BYTES / 512));
     check();
 }
 
