@@ -95,9 +95,9 @@ typedef struct tenure__mutator {
     char name[TENURE__NAME_BYTES]; /* owner writes, reports read; at worst a torn name */
 } tenure__mutator;
 
-static_assert(offsetof(tenure__mutator, registers) == 32, "known to threads/context_*.S");
-static_assert(offsetof(tenure__mutator, stack_pointer) == 192, "known to threads/context_*.S");
-static_assert(offsetof(tenure__mutator, depth) == 200, "known to threads/context_*.S");
+static_assert(offsetof(tenure__mutator, registers) == 40, "known to threads/context_*.S");
+static_assert(offsetof(tenure__mutator, stack_pointer) == 200, "known to threads/context_*.S");
+static_assert(offsetof(tenure__mutator, depth) == 208, "known to threads/context_*.S");
 
 /* A lock that a thread holds. Written by the owner alone; others see it racing unless the thread is PARKED. */
 typedef struct tenure__held {

@@ -2,7 +2,8 @@
  *
  * An object older than Gen 0 carries an unlogged bit in its header. The first store into it since the last collection
  * logs it; the bit is clear afterwards and stores are plain (coarse object logging; compare LXR, Zhao, Blackburn,
- * McKinley, PLDI 2022). Between check and store there is no safepoint. Nothing here blocks or collects. */
+ * McKinley, PLDI 2022). A large object keeps the bit and has a card for every 64 bytes; a card that is dirty already
+ * needs nothing more. Between check and store there is no safepoint. Nothing here blocks or collects. */
 #ifndef TENURE_BARRIER_H
 #define TENURE_BARRIER_H
 
@@ -12,14 +13,20 @@
 extern "C" {
 #endif
 
-enum { TENURE__UNLOGGED = 2 };
+enum { TENURE__UNLOGGED = 2, TENURE__LARGE = 128, TENURE__CARD_SHIFT = 6, TENURE__CARD_DIRTY = 1 };
 
 TENURE_API void tenure__barrier_slow(tenure_thread *self, void *object, const void *slot);
 
 static inline __attribute__((always_inline)) void tenure__barrier(tenure_thread *self, void *object, const void *slot)
 {
     const uint64_t header = __atomic_load_n((uint64_t *)object - 1, __ATOMIC_RELAXED);
-    if (__builtin_expect((header & TENURE__UNLOGGED) != 0, 0)) tenure__barrier_slow(self, object, slot);
+    if ((header & TENURE__UNLOGGED) == 0) return;
+    if (__builtin_expect(
+            (header & TENURE__LARGE) == 0 ||
+                (__atomic_load_n((uint8_t *)(self->cards + ((uintptr_t)slot >> TENURE__CARD_SHIFT)), __ATOMIC_RELAXED) &
+                    TENURE__CARD_DIRTY) == 0,
+            0))
+        tenure__barrier_slow(self, object, slot);
 }
 
 /* Any slot inside object. object is the object's start. The store is relaxed: it orders nothing. */

@@ -23,6 +23,7 @@ struct tenure_thread {
     uintptr_t limit;              /* atomic: end of the zeroed window; a stop request stores 0 */
     struct tenure__frame *frames; /* owner only: innermost TENURE_FRAME */
     tenure_heap *heap;            /* constant */
+    uintptr_t cards;              /* constant: where address 0 would have its card */
 };
 
 /* Attaches the calling thread; counted when it is attached already. NULL and errno ENOMEM when there is no memory, or

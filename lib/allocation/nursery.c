@@ -361,7 +361,12 @@ void *tenure__allocate_slow(tenure_thread *self, uint64_t type_header, size_t pa
 
 /* --- threads/host.h --- */
 
-void tenure__host_attached(tenure__mutator *mutator) { mutator->record.top = NO_CHUNK; }
+void tenure__host_attached(tenure__mutator *mutator)
+{
+    const tenure_heap *heap = mutator->record.heap;
+    mutator->record.top = NO_CHUNK;
+    mutator->record.cards = (uintptr_t)heap->cards - (heap->base >> TENURE__CARD_SHIFT);
+}
 
 void tenure__host_detached(tenure__mutator *mutator)
 {

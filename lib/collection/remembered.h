@@ -5,7 +5,7 @@
 #include "lib/collection/trace.h"
 
 /* The states of a card. */
-enum { TENURE__CARD_DIRTY = 1, TENURE__CARD_OLD = 2 /* remembered: leads from Gen 2 to Gen 1 */ };
+enum { TENURE__CARD_OLD = 2 /* beside TENURE__CARD_DIRTY. Remembered: leads from Gen 2 to Gen 1 */ };
 
 /* Hands the thread's log to the heap. The owner under the stop lock, or stopped. */
 void tenure__logs_take(tenure__allocator *allocator);

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <tenure/barrier.h>
 
 enum {
     TENURE__BLOCK_SHIFT = 15,
@@ -17,7 +18,6 @@ enum {
     TENURE__BITMAP_WORDS = TENURE__GRANULES / 64,
     TENURE__WINDOW_BYTES = 4096,
     TENURE__WINDOWS = TENURE__BLOCK_BYTES / TENURE__WINDOW_BYTES,
-    TENURE__CARD_SHIFT = 6,
     TENURE__CARDS = TENURE__BLOCK_BYTES >> TENURE__CARD_SHIFT, /* a block */
     TENURE__COMMIT_BLOCKS = 128                                /* memory is committed in steps of 4 MiB */
 };

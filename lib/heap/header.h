@@ -10,13 +10,13 @@
 
 enum {
     TENURE__HEADER = 1, /* a header, not a forwarding address */
-    /* TENURE__UNLOGGED = 2: older than Gen 0 and not logged since the last collection (include/tenure/barrier.h) */
+    /* TENURE__UNLOGGED = 2: older than Gen 0 and not logged since the last collection (include/tenure/barrier.h).
+     * TENURE__LARGE = 128: in a run of its own; its cards are its log, and it stays unlogged */
     TENURE__REMEMBERED = 4,   /* on the Gen 2->1 list */
     TENURE__STAYS = 8,        /* in stops: alive and stays where it is */
     TENURE__PINNED = 16,      /* in stops: may not move, alive or not */
     TENURE__HASHED = 32,      /* its identity hash was asked for */
     TENURE__HASH_STORED = 64, /* its last granule holds the hash */
-    TENURE__LARGE = 128,
     TENURE__SIZE_MASK = 0xffff,
     TENURE__TYPE_SHIFT = 24,
     TENURE__TYPE_MASK = 0xffffff,

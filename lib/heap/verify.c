@@ -6,6 +6,7 @@
  *   - every precise reference leads to an object's start that is alive
  *   - remembered sets are complete: an older object that refers to a younger one is logged or remembered
  *   - what is older than Gen 0 and not logged is armed; what is not armed is logged, what is remembered is on the list
+ *   - a dirty card's block is logged: stores into a dirty card tell nobody
  *   - every record (weak reference, finalizer, cleaner) that has a target and is not due is in the one list that it
  * belongs to; the target is alive and its header says so, and the table finds those that are in it Stopped world. It
  * allocates nothing and takes no lock. */
@@ -276,6 +277,16 @@ static void check_run(tenure__verification *check, uint32_t head)
     check_object(check, object, head, 0);
 }
 
+static void check_cards(tenure__verification *check, uint32_t block)
+{
+    tenure_heap *heap = check->heap;
+    if (tenure__flags_of(&heap->blocks[block]) & (TENURE__BLOCK_CARDS | TENURE__BLOCK_RESCAN)) return;
+    const _Atomic uint8_t *cards = &heap->cards[(size_t)block * TENURE__CARDS];
+    for (unsigned i = 0; i < TENURE__CARDS; i++)
+        if (atomic_load_explicit(&cards[i], memory_order_relaxed) & TENURE__CARD_DIRTY)
+            tenure__fault(check, "card %u of block %u is dirty, the block is not logged", i, block);
+}
+
 /* Returns the blocks that are nobody's yet: their owner zeroes them. */
 static uint64_t check_large(tenure__verification *check)
 {
@@ -291,6 +302,7 @@ static uint64_t check_large(tenure__verification *check)
             continue;
         }
         check->blocks[tenure__kind_generation(kind)]++;
+        check_cards(check, block);
         const uint32_t head = tenure__run_head(heap, block);
         if ((kind & TENURE__KIND_HEAD) != 0)
             check_run(check, block);

@@ -62,6 +62,11 @@ Test(verify, card_that_is_not_remembered)
     heap->cards[((uintptr_t)&array[100] - heap->base) >> TENURE__CARD_SHIFT] = 0;
     expect_damage();
 }
+Test(verify, dirty_card_of_a_block_that_is_not_logged)
+{
+    heap->cards[((uintptr_t)&array[2000] - heap->base) >> TENURE__CARD_SHIFT] |= TENURE__CARD_DIRTY;
+    expect_damage();
+}
 Test(verify, store_without_barrier_into_gen2)
 {
     old->next = tenure_new(self, node_type);
