@@ -135,7 +135,7 @@ typedef struct tenure_options {
     tenure_lead lead;       /* [lead=mutator|daemon] who leads young collections */
     uint64_t return_delay;  /* [return_delay] nanoseconds before free memory goes back to the system; default 1 s */
     uint64_t destroy_wait;  /* [destroy_wait] nanoseconds that tenure_heap_destroy gives to finalizers; default 1 s */
-    bool huge_pages;        /* [huge_pages=on|off] transparent huge pages for memory populated ahead; default off */
+    bool huge_pages;        /* [huge_pages=on|off] transparent huge pages for small objects; default on */
     uint64_t lock_grace;    /* [lock_grace] nanoseconds that a thread which holds locks that others wait for may run on
                              * when a stop is requested; 0: not at all; at most 1 ms; default 10 us */
     uint64_t stop_deadline; /* [stop_deadline] nanoseconds within which a stop is reached, or a report says who is late

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { RESERVE_FACTOR = 4, ALIGN = 2 << 20, MIN_ARENA_BLOCKS = 4 * TENURE__COMMIT_BLOCKS };
+enum { RESERVE_FACTOR = 4, MIN_ARENA_BLOCKS = 4 * TENURE__COMMIT_BLOCKS, HUGE_BYTES = 2 << 20 };
 
 static size_t round_up(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
 
@@ -44,11 +44,11 @@ static bool map_side_tables(tenure_heap *heap)
 
 static bool try_arena(tenure_heap *heap, size_t bytes)
 {
-    void *memory = tenure__reserve(bytes + ALIGN);
+    void *memory = tenure__reserve(bytes + HUGE_BYTES);
     if (memory == 0) return false;
     heap->reservation = memory;
-    heap->reservation_bytes = bytes + ALIGN;
-    heap->base = round_up((uintptr_t)memory, ALIGN);
+    heap->reservation_bytes = bytes + HUGE_BYTES;
+    heap->base = round_up((uintptr_t)memory, HUGE_BYTES);
     heap->arena_bytes = bytes;
     heap->block_count = (uint32_t)(bytes >> TENURE__BLOCK_SHIFT);
     heap->large_start = heap->block_count / 2 / TENURE__COMMIT_BLOCKS * TENURE__COMMIT_BLOCKS;
@@ -153,6 +153,28 @@ uint32_t tenure__blocks_pop(tenure_heap *heap, tenure__index_stack *stack)
     return TENURE__NO_BLOCK;
 }
 
+static void populate(void *start, size_t bytes)
+{
+#ifdef MADV_POPULATE_WRITE
+    if (tenure__advise(start, bytes, MADV_POPULATE_WRITE) == 0) return;
+#endif
+    for (size_t at = 0; at < bytes; at += 4096) __atomic_fetch_or((char *)start + at, 0, __ATOMIC_RELAXED);
+}
+
+/* Who takes the first block of a huge page populates all of it, and who takes the others meanwhile faults. Afterwards
+ * the system shall not make huge pages again of those that are given back in part. */
+static void populate_fresh(tenure_heap *heap, uint32_t block)
+{
+    void *start = (void *)tenure__block_start(heap, block);
+    if (!heap->options.huge_pages) {
+        populate(start, TENURE__BLOCK_BYTES); /* one call instead of eight page faults */
+    } else if ((uintptr_t)start % HUGE_BYTES == 0) {
+        tenure__advise(start, HUGE_BYTES, MADV_HUGEPAGE);
+        populate(start, HUGE_BYTES);
+        tenure__advise(start, HUGE_BYTES, MADV_NOHUGEPAGE);
+    }
+}
+
 /* A block that was never used; counted as resident. */
 static uint32_t take_fresh(tenure_heap *heap)
 {
@@ -162,6 +184,7 @@ static uint32_t take_fresh(tenure_heap *heap)
         if (!commit(heap, &heap->committed, block + 1, heap->large_start)) return TENURE__NO_BLOCK;
     } while (!atomic_compare_exchange_weak_explicit(
         &heap->frontier, &block, block + 1, memory_order_relaxed, memory_order_relaxed));
+    populate_fresh(heap, block);
     atomic_fetch_add_explicit(&heap->resident_blocks, 1, memory_order_relaxed);
     return block;
 }
@@ -184,16 +207,9 @@ static uint32_t take_returned(tenure_heap *heap)
         return TENURE__NO_BLOCK;
     }
     tenure__unpoison(tenure__block_start(heap, block), TENURE__BLOCK_BYTES);
+    populate((void *)tenure__block_start(heap, block), TENURE__BLOCK_BYTES);
     atomic_fetch_add_explicit(&heap->resident_blocks, 1, memory_order_relaxed);
     return block;
-}
-
-static void populate(void *start, size_t bytes)
-{
-#ifdef MADV_POPULATE_WRITE
-    if (tenure__advise(start, bytes, MADV_POPULATE_WRITE) == 0) return;
-#endif
-    for (size_t at = 0; at < bytes; at += 4096) __atomic_fetch_or((char *)start + at, 0, __ATOMIC_RELAXED);
 }
 
 uint32_t tenure__block_take(tenure_heap *heap)
@@ -210,8 +226,6 @@ uint32_t tenure__block_take(tenure_heap *heap)
     if (block == TENURE__NO_BLOCK) atomic_fetch_sub_explicit(&heap->used_blocks, 1, memory_order_relaxed);
     if (block == TENURE__NO_BLOCK) return block;
     atomic_fetch_add_explicit(&heap->fresh_taken, 1, memory_order_relaxed);
-    /* One call instead of eight page faults. */
-    populate((void *)tenure__block_start(heap, block), TENURE__BLOCK_BYTES);
     return block;
 }
 
@@ -309,30 +323,11 @@ void tenure__run_give(tenure_heap *heap, uint32_t head)
 
 /* --- the daemon's work: memory ahead of need, and back to the system --- */
 
-/* Huge pages only here, where they are populated before anybody gets them: a fault of 2 MiB in a mutator would hold up
- * a stop for milliseconds. */
-static void commit_huge(tenure_heap *heap)
-{
-    uint32_t from = atomic_load_explicit(&heap->committed, memory_order_acquire);
-    const uint32_t to = from + TENURE__COMMIT_BLOCKS;
-    if (to > heap->large_start ||
-        from - atomic_load_explicit(&heap->frontier, memory_order_relaxed) > TENURE__COMMIT_BLOCKS)
-        return;
-    void *start = (void *)tenure__block_start(heap, from);
-    const size_t bytes = (size_t)TENURE__COMMIT_BLOCKS << TENURE__BLOCK_SHIFT;
-    if (!tenure__commit(start, bytes)) return;
-    tenure__advise(start, bytes, MADV_HUGEPAGE);
-    populate(start, bytes);
-    /* If somebody was faster they are in use already, which does no harm. release: as in commit. */
-    atomic_compare_exchange_strong_explicit(&heap->committed, &from, to, memory_order_acq_rel, memory_order_relaxed);
-}
-
 static bool populate_one(tenure_heap *heap)
 {
     uint32_t block = take_returned(heap);
     if (block == TENURE__NO_BLOCK) block = take_fresh(heap);
     if (block == TENURE__NO_BLOCK) return false;
-    populate((void *)tenure__block_start(heap, block), TENURE__BLOCK_BYTES);
     tenure__blocks_push(heap, &heap->free_blocks, block);
     atomic_fetch_add_explicit(&heap->free_count, 1, memory_order_relaxed);
     return true;
@@ -352,7 +347,6 @@ static bool locked_step(tenure_heap *heap, bool (*step)(tenure_heap *))
 
 void tenure__arena_populate(tenure_heap *heap, uint32_t blocks)
 {
-    if (heap->options.huge_pages) commit_huge(heap);
     while (atomic_load_explicit(&heap->free_count, memory_order_relaxed) < blocks &&
            atomic_load_explicit(&heap->used_blocks, memory_order_relaxed) +
                    atomic_load_explicit(&heap->free_count, memory_order_relaxed) <

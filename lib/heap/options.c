@@ -294,6 +294,7 @@ static const tenure_options defaults = {
     .pause_target = 2000ull * 1000,
     .lead = TENURE_LEAD_MUTATOR,
     .return_delay = 1000ull * 1000 * 1000,
+    .huge_pages = true,
     .lock_grace = 10ull * 1000,
     .stop_deadline = 1000ull * 1000 * 1000,
     .destroy_wait = 1000ull * 1000 * 1000,

@@ -454,7 +454,7 @@ Test(stopped_window, verified) { keeps_the_guarantee("max_heap=64m,gen0=512k,ver
 Test(stopped_window, evacuating) { keeps_the_guarantee("max_heap=64m,gen0=512k,torture=evacuate"); }
 Test(stopped_window, overflowing) { keeps_the_guarantee("max_heap=64m,gen0=512k,torture=overflow"); }
 Test(stopped_window, without_space) { keeps_the_guarantee("max_heap=64m,gen0=512k,torture=nospace"); }
-Test(stopped_window, huge_pages) { keeps_the_guarantee("max_heap=64m,gen0=512k,huge_pages=on"); }
+Test(stopped_window, small_pages) { keeps_the_guarantee("max_heap=64m,gen0=512k,huge_pages=off"); }
 
 /* What is looked for is found. */
 Test(stopped_window, a_root_callback_that_allocates_is_seen)

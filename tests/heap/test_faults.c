@@ -73,8 +73,7 @@ static unsigned create_each(const tenure_options *wanted)
 
 Test(faults, heap_creation)
 {
-    tenure_options options =
-        options_with("max_heap=64m,workers=2,log=gc,debug=leak,huge_pages=on", TENURE_ROOTS_CONSERVATIVE);
+    tenure_options options = options_with("max_heap=64m,workers=2,log=gc,debug=leak", TENURE_ROOTS_CONSERVATIVE);
     be_quiet();
     create_each(&options);
     const possessions before = possessions_now();

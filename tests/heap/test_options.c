@@ -57,7 +57,7 @@ Test(options, defaults)
 Test(options, every_word)
 {
     const tenure_options options = parsed("max_heap=1g,gen0=8m,gen1_after=3,gen2_growth=150,pause_target=500us,"
-                                          "workers=7,lead=daemon,return_delay=3s,huge_pages=on,log=gc,debug=leak,"
+                                          "workers=7,lead=daemon,return_delay=3s,huge_pages=off,log=gc,debug=leak,"
                                           "verify=before,after,torture=poll,overflow,evacuate,nospace,alloc:17");
     cr_expect(eq(u64, options.max_heap, 1ull << 30));
     cr_expect(eq(u64, options.gen0, 8ull << 20));
@@ -67,7 +67,7 @@ Test(options, every_word)
     cr_expect(eq(u32, options.workers, 7));
     cr_expect(eq(int, options.lead, TENURE_LEAD_DAEMON));
     cr_expect(eq(u64, options.return_delay, 3000000000));
-    cr_expect(options.huge_pages);
+    cr_expect(not(options.huge_pages));
     cr_expect(options.log_gc);
     cr_expect(eq(u32, options.debug, TENURE_DEBUG_LEAK));
     cr_expect(eq(u32, options.verify, TENURE_VERIFY_BEFORE | TENURE_VERIFY_AFTER));

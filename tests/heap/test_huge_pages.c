@@ -1,0 +1,85 @@
+/* Which of the arena's memory lies in huge pages, as the system tells. */
+#include "lib/heap/heap.h"
+#include "tests/support.h"
+#include <inttypes.h>
+
+/* Of the mappings that begin in the arena. */
+typedef struct mapped {
+    uint64_t resident_bytes, huge_bytes;
+    bool may_become_huge; /* some of it, by the system's own thread */
+} mapped;
+
+static mapped arena_of(const tenure_heap *heap)
+{
+    char line[512];
+    mapped sum = { 0 };
+    bool inside = false;
+    FILE *file = fopen("/proc/self/smaps", "r");
+    cr_assert(file != NULL);
+    while (fgets(line, sizeof line, file) != NULL) {
+        uint64_t start, end, kib;
+        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &start, &end) == 2)
+            inside = start >= heap->base && start < heap->base + heap->arena_bytes;
+        else if (inside && sscanf(line, "Rss: %" SCNu64, &kib) == 1)
+            sum.resident_bytes += kib << 10;
+        else if (inside && sscanf(line, "AnonHugePages: %" SCNu64, &kib) == 1)
+            sum.huge_bytes += kib << 10;
+        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+            sum.may_become_huge |= strstr(line, " hg") != NULL;
+    }
+    fclose(file);
+    return sum;
+}
+
+static bool system_has_huge_pages(void)
+{
+    char line[128] = "[never]";
+    FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "r");
+    if (file == NULL) return false;
+    const bool read = fgets(line, sizeof line, file) != NULL;
+    fclose(file);
+    return read && strstr(line, "[never]") == NULL;
+}
+
+static void keep(tenure_thread *self, void ***list, uint64_t bytes)
+{
+    for (uint64_t made = 0; made < bytes; made += 1024) {
+        void **made_last = TENURE_NEW_REFS(self, void, 127);
+        cr_assert(made_last != NULL);
+        made_last[0] = *list;
+        *list = made_last;
+    }
+}
+
+static mapped after_keeping(const char *words, uint64_t bytes)
+{
+    tenure_heap *heap = heap_with(words);
+    tenure_thread *self = tenure_attach(heap);
+    void **list = NULL;
+    cr_assert(self != NULL);
+    cr_assert(eq(int, tenure_root_add(heap, &list), TENURE_OK));
+    keep(self, &list, bytes);
+    mapped arena = arena_of(heap);
+    /* While the daemon populates some more, that may. */
+    for (unsigned tries = 0; arena.may_become_huge && tries < 1000; tries++) arena = arena_of(heap);
+    tenure_root_remove(heap, &list);
+    heap_end(heap, self);
+    return arena;
+}
+
+Test(huge_pages, most_of_a_large_heap)
+{
+    if (!system_has_huge_pages()) cr_skip_test("the system has none");
+    const mapped arena = after_keeping("max_heap=256m", 32 << 20);
+    cr_expect(ge(u64, arena.huge_bytes, 24 << 20));
+}
+
+/* What is given back in part must not be made whole again by the system. */
+Test(huge_pages, none_is_made_later) { cr_expect(not(after_keeping("max_heap=256m", 32 << 20).may_become_huge)); }
+
+Test(huge_pages, off)
+{
+    const mapped arena = after_keeping("max_heap=256m,huge_pages=off", 32 << 20);
+    if (!system_has_huge_pages()) cr_skip_test("the system has none");
+    cr_expect(eq(u64, arena.huge_bytes, 0));
+}
