@@ -70,6 +70,7 @@ static const command commands[] = {
     { "config", command_config, -2, A, 0, 0, 0 },
     { "command", command_command, -1, 0, 0, 0, 0 },
     { "client", command_client, -2, A, 0, 0, 0 },
+    { "memory", command_memory, -2, 0, 0, 0, 0 },
     { "shutdown", command_shutdown, -1, A, 0, 0, 0 },
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0], SLOTS = 256, NAME_BYTES = 16 };

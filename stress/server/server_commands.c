@@ -141,6 +141,19 @@ void command_client(request *r)
     }
 }
 
+/* --- MEMORY --- */
+
+/* PURGE: what INFO says next of the heap is what lives. */
+void command_memory(request *r)
+{
+    if (request_is(r, 1, "purge") && r->count == 2) {
+        tenure_collect(r->self, TENURE_GEN2);
+        reply_ok(r->out);
+    } else {
+        reply_unknown_subcommand(r);
+    }
+}
+
 /* --- COMMAND --- */
 
 static void reply_command(request *r, const command *described)

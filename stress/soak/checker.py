@@ -4,7 +4,7 @@ import time
 import traceback
 
 import data
-from resp import Broken, Connection, Refused, encode
+from resp import Broken, Connection, Patience, Refused, encode
 
 PATIENCE_S = 120
 
@@ -137,9 +137,9 @@ class Checker:
 
     def wait_until_gone(self, identity):
         """What the server had read of the dead connection it still carries out."""
-        end = time.monotonic() + PATIENCE_S
+        patience = Patience(PATIENCE_S)
         while b"id=%d " % identity in self.connection.ask("CLIENT", "LIST"):
-            if time.monotonic() > end:
+            if patience.is_over():
                 raise Wrong(f"client {identity} is gone for {PATIENCE_S} s and still listed")
             time.sleep(0.002)
 

@@ -8,7 +8,7 @@ import sys
 import time
 
 import data
-from resp import Broken, Connection, Refused, encode
+from resp import Broken, Connection, Patience, Refused, encode
 
 SPIN = "import os, sys\nos.nice(19)\nwhile os.getppid() == int(sys.argv[1]): sum(range(100000))"
 FILL = """import os, sys, time
@@ -127,9 +127,9 @@ class Faults:
             answer = client.ask(b"DEL", name)
             freed += answer == 1
         # It has let go: what is asked for now has to be had, as soon as a collection has seen it.
-        recovery = time.monotonic()
+        recovery, patience = time.monotonic(), Patience(60)
         while isinstance(client.ask(b"SET", b"ballast", value), Refused):
-            if time.monotonic() - recovery > 60:
+            if patience.is_over():
                 raise Broken("memory is refused a minute after the heap was emptied")
         client.ask(b"DEL", b"ballast")
         self.longest_refusal_s = max(self.longest_refusal_s, time.monotonic() - recovery)

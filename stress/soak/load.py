@@ -44,15 +44,17 @@ class Load:
                     self.process.kill()
             self.rounds += 1
             self.unfinished += self.process.wait() != 0
-            self.forget_lists()
+            self.delete_leftovers()
             self.over.wait((time.monotonic() - start) * self.rest)
 
-    def forget_lists(self):
-        """What would grow from round to round; a second is what memory has to be flat for."""
+    def delete_leftovers(self):
+        """So that the data is bounded whatever is drawn: what memory has to be flat for."""
         try:
             client = Connection(self.port, 120)
-            for name in ("mylist", "myset", "myhash"):
-                client.ask("DEL", name)
+            for pattern in ("key:*", "counter:*", "mylist", "myset", "myhash"):
+                names = client.ask("KEYS", pattern)
+                for at in range(0, len(names), 1000):
+                    client.ask("DEL", *names[at:at + 1000])
             client.close()
         except (Broken, OSError):
             pass # the server's end is seen by others

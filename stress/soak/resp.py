@@ -1,6 +1,9 @@
 """A connection that speaks the Redis protocol and answers in bytes, numbers, lists, None or Refused."""
+import io
+import select
 import socket
 import struct
+import time
 
 
 class Refused(Exception):
@@ -18,15 +21,48 @@ def encode(words):
     return b"".join(parts)
 
 
-class Connection:
-    def __init__(self, port, patience):
-        """patience: seconds without an answer after which the server counts as hung."""
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=patience)
+class Patience:
+    """A limit in seconds in which this process could run: where it stands still, so may the server. is_over() is asked at least
+    once a second."""
+    LONGEST_STEP_S = 2
+
+    def __init__(self, seconds):
+        self.left_s, self.asked = seconds, time.monotonic()
+
+    def is_over(self):
+        now = time.monotonic()
+        self.left_s -= min(now - self.asked, self.LONGEST_STEP_S)
+        self.asked = now
+        return self.left_s < 0
+
+
+class Connection(io.RawIOBase):
+    def __init__(self, port, patience_s):
+        """patience_s: seconds without progress after which the server counts as hung."""
+        self.patience_s = patience_s
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=patience_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.replies = self.socket.makefile("rb", 1 << 16)
+        self.socket.setblocking(False)
+        self.replies = io.BufferedReader(self, 1 << 16)
+
+    def wait(self, reading, writing):
+        patience = Patience(self.patience_s)
+        while not any(select.select(reading, writing, [], 1)):
+            if patience.is_over():
+                raise TimeoutError
 
     def send(self, data):
-        self.socket.sendall(data)
+        rest = memoryview(data)
+        while rest:
+            self.wait([], [self.socket])
+            rest = rest[self.socket.send(rest):]
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        self.wait([self.socket], [])
+        return self.socket.recv_into(buffer)
 
     def reply(self):
         line = self.replies.readline()
@@ -56,8 +92,8 @@ class Connection:
         return self.reply()
 
     def close(self):
-        self.replies.close()
         self.socket.close()
+        super().close()
 
     def slam(self):
         """Ends without a farewell: the server gets a reset, and what it has not yet read is lost."""

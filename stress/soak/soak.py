@@ -24,7 +24,7 @@ import checker
 import faults
 import load
 import watch
-from resp import Broken
+from resp import Broken, Patience
 
 CHECKERS = 2
 
@@ -52,7 +52,7 @@ class Soak:
         self.over = multiprocessing.Event()        # no more faults and load
         self.wrong = []                             # texts
         self.counts, self.latencies = {}, []
-        self.memory = watch.Memory()
+        self.memory, self.peak = watch.Memory(), 0
 
     def note(self, text, loud=False):
         line = f"{time.monotonic() - self.started:9.3f} s  {text}"
@@ -109,12 +109,6 @@ class Soak:
                     pipe.close()
         return bool(pipes)
 
-    def sample(self):
-        try:
-            self.memory.add(time.monotonic() - self.started, watch.resident_bytes(self.server.pid))
-        except (OSError, StopIteration):
-            pass # it ended, which is seen elsewhere
-
     def make_faults(self):
         try:
             while not self.over.is_set():
@@ -129,30 +123,31 @@ class Soak:
     def progress(self, samples):
         try:
             info = watch.information(self.port)
-        except (Broken, OSError) as error:
+            beside_heap = watch.resident_beside_heap_bytes(self.server.pid)
+            self.peak = watch.peak_resident_bytes(self.server.pid)
+        except (Broken, OSError, ValueError, StopIteration) as error: # the last two: there is no process any more
             self.wrong.append(f"INFO: {error!r}")
             return
+        at_s = time.monotonic() - self.started
+        self.memory.add(at_s, info, beside_heap)
         with open(os.path.join(self.directory, "info.jsonl"), "a") as out:
-            print(json.dumps({"at_s": time.monotonic() - self.started, **info}), file=out)
+            print(json.dumps({"at_s": at_s, "beside_heap": beside_heap, **info}), file=out)
         self.note(f"{self.total('read and right')} reads right, {self.total('written')} written, "
-                  f"{sum(self.faults.counts.values())} faults, {self.memory.samples[-1][1] / 1e6:.0f} MB resident, "
-                  f"{int(info['gc_committed_bytes']) / 1e6:.0f} MB of it the heap's, collections {info['gc_gen0_collections']}"
+                  f"{sum(self.faults.counts.values())} faults, {int(info['used_memory_rss']) / 1e6:.0f} MB resident, "
+                  f"{beside_heap / 1e6:.0f} MB of it beside the heap, collections {info['gc_gen0_collections']}"
                   f" + {info['gc_gen1_collections']} + {info['gc_gen2_collections']}", loud=True)
 
     def run(self):
         end = self.started + self.options.minutes * 60
         every_s = min(60.0, max(5.0, self.options.minutes * 6))
-        next_sample = next_progress = time.monotonic()
+        next_progress = time.monotonic()
         while time.monotonic() < end and not self.wrong:
             self.hear(0.2)
             if self.server.poll() is not None:
                 self.wrong.append(f"the server ended with status {self.server.returncode}")
-            if time.monotonic() >= next_sample:
-                self.sample()
-                next_sample += 1
             if time.monotonic() >= next_progress and not self.wrong:
                 self.progress(every_s)
-                next_progress += every_s
+                next_progress = time.monotonic() + every_s
 
     # --- end ---
 
@@ -173,9 +168,9 @@ class Soak:
 
     def finish_checkers(self):
         """The last full pass of each, and the deletion of everything."""
-        end = time.monotonic() + 600
+        patience = Patience(600)
         while not self.wrong and self.hear(1):
-            if time.monotonic() > end:
+            if patience.is_over():
                 self.wrong.append("the last pass took ten minutes")
         for process, _, _ in self.checkers:
             if self.wrong:
@@ -183,14 +178,15 @@ class Soak:
             process.join()
 
     def finish_server(self):
-        try:
-            self.server.send_signal(signal.SIGTERM)
-            status = self.server.wait(120)
-        except subprocess.TimeoutExpired:
-            self.wrong.append("the server does not end")
-            return
-        if status != 0:
-            self.wrong.append(f"the server ended with status {status}")
+        self.server.send_signal(signal.SIGTERM)
+        patience = Patience(120)
+        while self.server.poll() is None:
+            if patience.is_over():
+                self.wrong.append("the server does not end")
+                return
+            time.sleep(0.1)
+        if self.server.returncode != 0:
+            self.wrong.append(f"the server ended with status {self.server.returncode}")
         said = open(self.output_path).read()
         if "tenure-server stopped" not in said:
             self.wrong.append("the server did not say that it stopped")
@@ -207,7 +203,7 @@ class Soak:
               f"{watch.percentile(self.latencies, 99)}, p99.9 {watch.percentile(self.latencies, 99.9)}, longest "
               f"{max(self.latencies, default=0)} ({len(self.latencies)} of them)")
         flat, text = self.memory.verdict()
-        print(f"  memory: {text}")
+        print(f"  memory: {text}; peak {self.peak / 1e6:.0f} MB resident")
         if not flat:
             self.wrong.append("memory is not flat: " + text)
 

@@ -226,6 +226,9 @@ QUIT -> OK
     for word in ("# Server", "# gc", "gc_gen0_collections:", "gc_pause_us:p50=", "redis_version:", "db0:keys="):
         check("INFO", word in info, True)
     check("INFO gc", server.cli("INFO", "gc").startswith("# gc"), True)
+    full = lambda: int(re.search(r"gc_gen2_collections:(\d+)", server.cli("INFO", "gc"))[1])
+    before = full()
+    check("MEMORY PURGE", (server.cli("MEMORY", "PURGE"), full() > before), ("OK", True))
     check("TIME", abs(int(server.cli("TIME").split()[0]) - time.time()) < 5, True)
     check("interactive", server.cli(data=b"PING\nSET q 1\nGET q\n"), "PONG\nOK\n1")
     check("FLUSHALL", server.cli("FLUSHALL"), "OK")
@@ -269,6 +272,7 @@ def errors(server):
         "SELECT 1": Error("ERR DB index is out of range"), "SCAN x": Error("ERR invalid cursor"),
         "SCAN 0 COUNT 0": SYNTAX, "SCAN 0 MATCH": SYNTAX, "FLUSHALL now": SYNTAX,
         "RENAME missing x": Error("ERR no such key"),
+        "MEMORY USAGE": Error("ERR Unknown subcommand or wrong number of arguments for 'USAGE'"),
         "SHUTDOWN SAVE": Error("ERR this server saves nothing: SHUTDOWN NOSAVE"),
     }.items():
         check(words, c(*words.split()), wanted)
