@@ -162,16 +162,17 @@ static void populate(void *start, size_t bytes)
 }
 
 /* Who takes the first block of a huge page populates all of it, and who takes the others meanwhile faults. Afterwards
- * the system shall not make huge pages again of those that are given back in part. */
+ * the system shall not make huge pages again of those that are given back in part. The advice is for all that is in
+ * use: what is populated under an advice of its own stays a mapping of its own, and a process may have only so many. */
 static void populate_fresh(tenure_heap *heap, uint32_t block)
 {
-    void *start = (void *)tenure__block_start(heap, block);
+    const uintptr_t start = tenure__block_start(heap, block);
     if (!heap->options.huge_pages) {
-        populate(start, TENURE__BLOCK_BYTES); /* one call instead of eight page faults */
-    } else if ((uintptr_t)start % HUGE_BYTES == 0) {
-        tenure__advise(start, HUGE_BYTES, MADV_HUGEPAGE);
-        populate(start, HUGE_BYTES);
-        tenure__advise(start, HUGE_BYTES, MADV_NOHUGEPAGE);
+        populate((void *)start, TENURE__BLOCK_BYTES); /* one call instead of eight page faults */
+    } else if (start % HUGE_BYTES == 0) {
+        tenure__advise((void *)heap->base, start + HUGE_BYTES - heap->base, MADV_HUGEPAGE);
+        populate((void *)start, HUGE_BYTES);
+        tenure__advise((void *)heap->base, start + HUGE_BYTES - heap->base, MADV_NOHUGEPAGE);
     }
 }
 

@@ -5,7 +5,8 @@
 
 /* Of the mappings that begin in the arena. */
 typedef struct mapped {
-    uint64_t resident_bytes, huge_bytes;
+    unsigned count;
+    uint64_t huge_bytes;
     bool may_become_huge; /* some of it, by the system's own thread */
 } mapped;
 
@@ -19,9 +20,7 @@ static mapped arena_of(const tenure_heap *heap)
     while (fgets(line, sizeof line, file) != NULL) {
         uint64_t start, end, kib;
         if (sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &start, &end) == 2)
-            inside = start >= heap->base && start < heap->base + heap->arena_bytes;
-        else if (inside && sscanf(line, "Rss: %" SCNu64, &kib) == 1)
-            sum.resident_bytes += kib << 10;
+            sum.count += inside = start >= heap->base && start < heap->base + heap->arena_bytes;
         else if (inside && sscanf(line, "AnonHugePages: %" SCNu64, &kib) == 1)
             sum.huge_bytes += kib << 10;
         else if (inside && strncmp(line, "VmFlags:", 8) == 0)
@@ -76,6 +75,9 @@ Test(huge_pages, most_of_a_large_heap)
 
 /* What is given back in part must not be made whole again by the system. */
 Test(huge_pages, none_is_made_later) { cr_expect(not(after_keeping("max_heap=256m", 32 << 20).may_become_huge)); }
+
+/* A process may have 65,530 mappings. */
+Test(huge_pages, few_mappings) { cr_expect(le(u32, after_keeping("max_heap=256m", 64 << 20).count, 10)); }
 
 Test(huge_pages, off)
 {
