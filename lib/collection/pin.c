@@ -103,7 +103,8 @@ __attribute__((no_sanitize("address", "thread"))) static uint64_t hash_stack(
 {
     uint64_t hash = 0;
     for (uintptr_t at = mutator->stack_pointer; at + 8 <= mutator->stack_base; at += 8) {
-        const uintptr_t word = *(volatile uintptr_t *)at;
+        uintptr_t word = *(volatile uintptr_t *)at;
+        tenure__take_word(&word);
         if (tenure__in_arena(heap, word)) hash = (hash ^ word ^ at) * 0x9e3779b97f4a7c15u;
     }
     return hash;
@@ -115,7 +116,9 @@ __attribute__((no_sanitize("address", "thread"))) static void check_skipped(
 {
     if (mutator->fiber != 0 || hash_stack(heap, mutator) == mutator->stack_hash) return;
     for (uintptr_t at = mutator->stack_pointer; at + 8 <= mutator->stack_base; at += 8) {
-        const uintptr_t object = tenure__find_object(heap, *(volatile uintptr_t *)at);
+        uintptr_t word = *(volatile uintptr_t *)at;
+        tenure__take_word(&word);
+        const uintptr_t object = tenure__find_object(heap, word);
         if (object != 0 && tenure_generation_of(heap, (void *)object) == TENURE_GEN0)
             tenure__misuse("an idle region", "nobody else stores references into the thread's stack meanwhile");
     }
