@@ -10,12 +10,13 @@ enum { CAN_SWITCH = false };
 #else
 enum { CAN_SWITCH = true };
 #endif
-enum { STACK_BYTES = 256 * 1024, FIRST = FRAMES + (FIBER - ROOT) * SLOTS };
+/* APART: valgrind takes a stack pointer that moves by less than 2 MB for a frame, and what it moved over for dead. */
+enum { STACK_BYTES = 256 * 1024, APART = 4 << 20, FIRST = FRAMES + (FIBER - ROOT) * SLOTS };
 
 typedef struct fiber {
     ucontext_t context, back;
     tenure_stack *stack;
-    char *memory;
+    char *mapped;
     bool ends;
 } fiber;
 
@@ -51,13 +52,15 @@ static void create(thread *t)
 {
     fiber *made = calloc(1, sizeof *made);
     if (made == NULL || getcontext(&made->context) != 0) abort();
-    made->memory = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (made->memory == MAP_FAILED) abort();
-    made->context.uc_stack = (stack_t) { .ss_sp = made->memory, .ss_size = STACK_BYTES };
+    made->mapped = mmap(NULL, STACK_BYTES + 2 * APART, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (made->mapped == MAP_FAILED) abort();
+    char *memory = made->mapped + APART;
+    if (mprotect(memory, STACK_BYTES, PROT_READ | PROT_WRITE) != 0) abort();
+    made->context.uc_stack = (stack_t) { .ss_sp = memory, .ss_size = STACK_BYTES };
     made->context.uc_link = &made->back;
     makecontext(&made->context, begin, 0);
     made->stack = tenure_stack_add(
-        the_model.heap, made->memory, made->memory + STACK_BYTES, &made->context, sizeof made->context);
+        the_model.heap, memory, memory + STACK_BYTES, &made->context, sizeof made->context);
     if (made->stack == NULL) model_fail(t, "tenure_stack_add failed");
     t->running = made;
 }
@@ -84,7 +87,7 @@ void fiber_end(thread *t)
     gone->ends = true;
     resume(t);
     tenure_stack_remove(the_model.heap, gone->stack);
-    munmap(gone->memory, STACK_BYTES);
+    munmap(gone->mapped, STACK_BYTES + 2 * APART);
     free(gone);
     t->running = NULL;
 }
