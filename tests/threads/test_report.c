@@ -302,42 +302,49 @@ Test(report, a_chain_of_owners_through_a_thread_that_is_not_attached)
     EXPECT_SAYS(&captured[0], "for others, and they for \"owner\", parked for this very stop\n");
 }
 
-/* The owner stands in a blocking region and waits for a lock of ours, whose holder is parked: the note of who holds it
- * leads on. */
+/* The owner stands in a blocking region and waits for a lock of ours, whose holder is parked. */
 static tenure_mutex noted = TENURE_MUTEX_INIT("noted");
+static tenure_rwlock noted_rwlock = TENURE_RWLOCK_INIT("noted");
 
-static void *hold_noted_and_park(void *unused)
+static void *hold_noted_and_park(void *reads)
 {
     tenure_thread *self = attach_as("holder");
     tenure_mutex_lock(self, &noted);
+    if (reads != NULL) tenure_rwlock_rdlock(self, &noted_rwlock);
     atomic_fetch_add(&up, 1);
     await_polling(self, &go, 1);
+    if (reads != NULL) tenure_rwlock_unlock(self, &noted_rwlock);
     tenure_mutex_unlock(self, &noted);
     tenure_detach(self);
-    return unused;
+    return NULL;
 }
 
-static void *own_and_want_noted(void *unused)
+static void *own_and_want_noted(void *writes)
 {
     tenure_thread *self = attach_as("owner");
     REQUIRE(pthread_mutex_lock(&mutex) == 0);
     atomic_fetch_add(&up, 1);
-    tenure_mutex_lock(self, &noted);
-    tenure_mutex_unlock(self, &noted);
+    if (writes != NULL) {
+        tenure_rwlock_wrlock(self, &noted_rwlock);
+        tenure_rwlock_unlock(self, &noted_rwlock);
+    } else {
+        tenure_mutex_lock(self, &noted);
+        tenure_mutex_unlock(self, &noted);
+    }
     REQUIRE(pthread_mutex_unlock(&mutex) == 0);
     tenure_detach(self);
-    return unused;
+    return NULL;
 }
 
-Test(report, a_chain_through_a_lock_of_tenure)
+static void expect_chain_through(void *rwlock, const uint32_t *waiters)
 {
-    pthread_t holder = start_thread(hold_noted_and_park, NULL);
+    pthread_t holder = start_thread(hold_noted_and_park, rwlock);
     await(&up, 1);
-    pthread_t owner = start_thread(own_and_want_noted, NULL);
+    pthread_t owner = start_thread(own_and_want_noted, rwlock);
     await(&up, 2);
     tenure_thread *self = attach_as("stuck");
     pthread_t requester = start_thread(collect_when_asked, NULL);
-    while (__atomic_load_n(&noted.lock.waiters, __ATOMIC_RELAXED) == 0) tenure_poll(self);
+    while (__atomic_load_n(waiters, __ATOMIC_RELAXED) == 0) tenure_poll(self);
     resolve = release_by_flag;
     atomic_store(&request, 1);
     lock_until_released(&mutex);
@@ -348,11 +355,22 @@ Test(report, a_chain_through_a_lock_of_tenure)
     await(&reached_reports, 1);
     cr_expect(expect_one("\"stuck\"", TENURE_STRAGGLER_MUTEX)->deadlock);
     EXPECT_SAYS(&captured[0], "owned by \"owner\"");
-    EXPECT_SAYS(&captured[0], "in a blocking region: waits for the lock");
     EXPECT_SAYS(&captured[0], "    wants lock \"noted\" (0x");
     EXPECT_SAYS(&captured[0], ", 1 waiting) in own_and_want_noted+");
     EXPECT_SAYS(&captured[0], "owned by \"holder\"");
     EXPECT_SAYS(&captured[0], "for others, and they for \"holder\", parked for this very stop\n");
+}
+
+Test(report, a_chain_through_a_lock_of_tenure)
+{
+    expect_chain_through(NULL, &noted.lock.waiters);
+    EXPECT_SAYS(&captured[0], "in a blocking region: waits for the lock");
+}
+
+/* The system names no reader: the note of who holds it leads on. */
+Test(report, a_chain_through_a_lock_of_tenure_that_is_read)
+{
+    expect_chain_through(&noted_rwlock, &noted_rwlock.lock.waiters);
 }
 
 static void *spin_with_noted(void *unused)
