@@ -1,9 +1,10 @@
 /* Storing references into heap objects. Loads are plain C.
  *
- * An object older than Gen 0 carries an unlogged bit in its header. The first store into it since the last collection
- * logs it; the bit is clear afterwards and stores are plain (coarse object logging; compare LXR, Zhao, Blackburn,
- * McKinley, PLDI 2022). A large object keeps the bit and has a card for every 64 bytes; a card that is dirty already
- * needs nothing more. Between check and store there is no safepoint. Nothing here blocks or collects. */
+ * An object older than Gen 0 carries an unlogged bit in its header. The first store of something younger into it since
+ * the last collection logs it; the bit is clear afterwards and stores are plain (coarse object logging; compare LXR,
+ * Zhao, Blackburn, McKinley, PLDI 2022). Of what is not younger nothing is noted. A large object keeps the bit and has
+ * a card for every 64 bytes; a card that is dirty already needs nothing more. Between check and store there is no
+ * safepoint. Nothing here blocks or collects. */
 #ifndef TENURE_BARRIER_H
 #define TENURE_BARRIER_H
 
@@ -15,9 +16,10 @@ extern "C" {
 
 enum { TENURE__UNLOGGED = 2, TENURE__LARGE = 128, TENURE__CARD_SHIFT = 6, TENURE__CARD_DIRTY = 1 };
 
-TENURE_API void tenure__barrier_slow(tenure_thread *self, void *object, const void *slot);
+TENURE_API void tenure__barrier_slow(tenure_thread *self, void *object, const void *slot, const void *value);
 
-static inline __attribute__((always_inline)) void tenure__barrier(tenure_thread *self, void *object, const void *slot)
+static inline __attribute__((always_inline)) void tenure__barrier(
+    tenure_thread *self, void *object, const void *slot, const void *value)
 {
     const uint64_t header = __atomic_load_n((uint64_t *)object - 1, __ATOMIC_RELAXED);
     if ((header & TENURE__UNLOGGED) == 0) return;
@@ -26,33 +28,33 @@ static inline __attribute__((always_inline)) void tenure__barrier(tenure_thread 
                 (__atomic_load_n((uint8_t *)(self->cards + ((uintptr_t)slot >> TENURE__CARD_SHIFT)), __ATOMIC_RELAXED) &
                     TENURE__CARD_DIRTY) == 0,
             0))
-        tenure__barrier_slow(self, object, slot);
+        tenure__barrier_slow(self, object, slot, value);
 }
 
 /* Any slot inside object. object is the object's start. The store is relaxed: it orders nothing. */
 static inline __attribute__((always_inline)) void tenure_store(
     tenure_thread *self, void *object, void *slot, const void *value)
 {
-    tenure__barrier(self, object, slot);
+    tenure__barrier(self, object, slot, value);
     __atomic_store_n((uintptr_t *)slot, (uintptr_t)value, __ATOMIC_RELAXED);
 }
 /* Release: whoever loads it with tenure_load_acquire sees what was written into the value before. */
 static inline void tenure_store_release(tenure_thread *self, void *object, void *slot, const void *value)
 {
-    tenure__barrier(self, object, slot);
+    tenure__barrier(self, object, slot, value);
     __atomic_store_n((uintptr_t *)slot, (uintptr_t)value, __ATOMIC_RELEASE);
 }
 /* Acquire and release. Returns what was there. */
 static inline void *tenure_exchange(tenure_thread *self, void *object, void *slot, const void *value)
 {
-    tenure__barrier(self, object, slot);
+    tenure__barrier(self, object, slot, value);
     return (void *)__atomic_exchange_n((uintptr_t *)slot, (uintptr_t)value, __ATOMIC_ACQ_REL);
 }
 /* Acquire and release on success, acquire on failure, which writes what was there to *expected (a local). */
 static inline bool tenure_compare_exchange(
     tenure_thread *self, void *object, void *slot, void *expected, const void *value)
 {
-    tenure__barrier(self, object, slot);
+    tenure__barrier(self, object, slot, value);
     return __atomic_compare_exchange_n(
         (uintptr_t *)slot, (uintptr_t *)expected, (uintptr_t)value, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }

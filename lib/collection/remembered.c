@@ -47,15 +47,30 @@ static void log_object(tenure__allocator *allocator, uintptr_t object)
     atomic_fetch_and_explicit(tenure__header_of(object), ~(uint64_t)TENURE__UNLOGGED, memory_order_release);
 }
 
-void tenure__barrier_slow(tenure_thread *self, void *object, const void *slot)
+/* Whether storing value there makes an edge from an older object to a younger one. A block tells the least generation
+ * of what lies in it. */
+static bool leads_to_younger(const tenure_heap *heap, uint64_t header, uintptr_t value)
+{
+    if (!tenure__in_arena(heap, value)) return false;
+    return tenure__kind_generation(tenure__kind_of(heap, tenure__block_index(heap, value))) <
+           tenure__header_generation(header);
+}
+
+void tenure__barrier_slow(tenure_thread *self, void *object, const void *slot, const void *value)
 {
     tenure__allocator *allocator = tenure__allocator_of(self);
+    const tenure_heap *heap = self->heap;
+    const uint64_t header = tenure__header_load((uintptr_t)object);
 #ifndef NDEBUG
     if (tenure__find_object(self->heap, (uintptr_t)object) != (uintptr_t)object)
         tenure__misuse("a store with barrier", "the object must be an object's start in this heap");
 #endif
+    /* Cards are marked for old values too: a card costs less than asking at every store into it. check=barriers wants
+     * to know of every store. */
+    if ((header & TENURE__LARGE) == 0 && !leads_to_younger(heap, header, (uintptr_t)value) && heap->checks.shadow == 0)
+        return;
     tenure__inside_begin(&allocator->mutator, "a store with barrier");
-    if (tenure__header_load((uintptr_t)object) & TENURE__LARGE)
+    if (header & TENURE__LARGE)
         dirty_card(allocator, (uintptr_t)slot);
     else
         log_object(allocator, (uintptr_t)object);
@@ -84,7 +99,7 @@ void tenure_copy_refs(tenure_thread *self, void *object, void *destination, cons
 void tenure_store_any(tenure_thread *self, void *slot, const void *value)
 {
     const uintptr_t owner = tenure__find_old_owner(self->heap, (uintptr_t)slot);
-    if (owner != 0) tenure__barrier(self, (void *)owner, slot);
+    if (owner != 0) tenure__barrier(self, (void *)owner, slot, value);
     __atomic_store_n((uintptr_t *)slot, (uintptr_t)value, __ATOMIC_RELAXED);
 }
 
