@@ -247,8 +247,10 @@ static void pin_phase(void *arg, unsigned index, bool may_trace)
         pin_ranges(worker, &heap->roots.ambiguous);
         pin_ranges(worker, &heap->roots.program);
         pin_fibers(worker);
-        tenure__logs_pin(worker);
-        if (heap->ambiguous_used) pin_ambiguous_objects(worker);
+        if (heap->ambiguous_used) {
+            tenure__logs_pin(worker);
+            pin_ambiguous_objects(worker);
+        }
     }
     pin_list(worker, &heap->world.active);
     if (heap->condemned == 2) pin_list(worker, &heap->world.dormant);

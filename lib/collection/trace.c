@@ -66,9 +66,13 @@ static bool take_packet(tenure__worker *worker, tenure__index_stack *stack)
     const uint32_t index = tenure__packet_pop(&heap->packets, stack);
     if (index == 0) return false;
     tenure__packet *packet = tenure__packet_at(&heap->packets, index);
-    /* The local stack is empty or nearly so whenever packets are taken. */
-    memcpy(worker->stack + worker->top, packet->entries, packet->count * sizeof packet->entries[0]);
-    worker->top += packet->count;
+    /* The local stack is empty or nearly so whenever packets are taken. Objects that were logged lie anywhere. */
+    for (uint32_t i = 0; i < packet->count; i++) {
+        const uintptr_t entry = packet->entries[i];
+        if ((entry & TENURE__ENTRY_TAG) != TENURE__ENTRY_SLOT)
+            __builtin_prefetch((void *)((entry & ~(uintptr_t)TENURE__ENTRY_REACH_TAG) - 8), 1);
+        worker->stack[worker->top++] = entry;
+    }
     tenure__packet_give(&heap->packets, index);
     return true;
 }
