@@ -51,6 +51,7 @@ static void log_object(tenure__allocator *allocator, uintptr_t object)
  * of what lies in it. */
 static bool leads_to_younger(const tenure_heap *heap, uint64_t header, uintptr_t value)
 {
+    if (!tenure__in_arena(heap, value)) value &= ~heap->options.ambiguous_mask;
     if (!tenure__in_arena(heap, value)) return false;
     return tenure__kind_generation(tenure__kind_of(heap, tenure__block_index(heap, value))) <
            tenure__header_generation(header);

@@ -229,4 +229,10 @@ Test(ambiguous, mask)
         cr_assert(eq(u64, root->words[0], (uintptr_t)target | 0x7ff8000000000000u));
         expect_leaf((uintptr_t)target, 9);
     }
+    leaf *const young = fresh(10);
+    cr_assert(eq(int, generation_of(heap, root), 2));
+    tenure_store(self, root, &root->words[1], (void *)((uintptr_t)young | 0x7ff8000000000000u));
+    collect(self, TENURE_GEN0);
+    churn();
+    expect_leaf((uintptr_t)young, 10);
 }

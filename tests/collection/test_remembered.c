@@ -104,6 +104,70 @@ Test(remembered, gen1_to_gen0)
     cr_expect(not(is_remembered(root)));
 }
 
+/* Of what is not younger nothing is noted; the first young value is, whichever store brought it. */
+Test(remembered, only_younger_values_are_logged)
+{
+    make_old_root();
+    second = fresh(2);
+    collect(self, TENURE_GEN2);
+    collect(self, TENURE_GEN2);
+    cr_assert(eq(int, generation_of(heap, second), 2));
+    TENURE_SET(self, root, next, second);
+    TENURE_SET(self, root, other, NULL);
+    TENURE_SET(self, root, other, root);
+    cr_expect(is_armed(root), "Gen 2 leads to Gen 2");
+    collect(self, TENURE_GEN0);
+    node *young = fresh(3);
+    TENURE_SET(self, root, other, young);
+    cr_expect(not(is_armed(root)));
+    TENURE_SET(self, root, next, root);
+    collect(self, TENURE_GEN0);
+    churn();
+    expect_node(root->other, 3);
+    cr_expect(root->next == root);
+    expect_node(second, 2);
+}
+
+/* Older than Gen 0 is not enough: an edge from Gen 2 to Gen 1 counts, from Gen 1 to Gen 1 none does. */
+Test(remembered, values_in_gen1)
+{
+    make_old_root();
+    second = fresh(2);
+    collect(self, TENURE_GEN0);
+    cr_assert(eq(int, generation_of(heap, second), 1));
+    TENURE_SET(self, second, next, second);
+    cr_expect(is_armed(second), "Gen 1 leads to Gen 1");
+    TENURE_SET(self, root, next, second);
+    cr_expect(not(is_armed(root)), "Gen 2 leads to Gen 1");
+    second = NULL;
+    collect(self, TENURE_GEN1);
+    churn();
+    expect_node(root->next, 2);
+    cr_expect(root->next->next == root->next);
+}
+
+/* An exchange is a store of what it brings. */
+Test(remembered, exchanges_of_younger_values)
+{
+    make_old_root();
+    node *expected = NULL;
+    cr_assert(tenure_compare_exchange(self, root, &root->next, &expected, root));
+    cr_assert(tenure_exchange(self, root, &root->other, root) == NULL);
+    cr_expect(is_armed(root));
+    node *young = fresh(2);
+    expected = root;
+    cr_assert(tenure_compare_exchange(self, root, &root->next, &expected, young));
+    cr_expect(not(is_armed(root)));
+    collect(self, TENURE_GEN0);
+    cr_assert(is_armed(root));
+    young = fresh(3);
+    cr_assert(tenure_exchange(self, root, &root->other, young) == root);
+    collect(self, TENURE_GEN0);
+    churn();
+    expect_node(root->next, 2);
+    expect_node(root->other, 3);
+}
+
 /* The edge is made by the young collection, not by a store into the field afterwards. */
 Test(remembered, gen2_to_gen1_survives_young_collections)
 {
