@@ -376,12 +376,15 @@ Test(remembered, lost_log_of_a_full_collection)
     collect(self, TENURE_GEN2);
     second = root->next->next;
     const node *place = second;
-    TENURE_SET(self, second, other, NULL);
+    node *young = fresh(75);
+    TENURE_SET(self, second, other, young);
+    cr_assert(not(is_armed(second)));
     collect(self, TENURE_GEN2);
     cr_assert(eq(ptr, second, (node *)place));
     cr_assert(is_armed(second));
+    young = fresh(76);
     const uint32_t packets = packets_take_all(heap);
-    TENURE_SET(self, second, other, root);
+    TENURE_SET(self, second, other, young);
     packets_give_all(heap, packets);
     cr_assert(not(is_armed(second)));
     collect(self, TENURE_GEN2);
