@@ -143,8 +143,8 @@ static inline bool claim(tenure__worker *worker, tenure__bits *bits, uintptr_t o
     return true;
 }
 
-/* An object of a block that is marked in place is reached. True: for the first time. */
-static bool mark(tenure__worker *worker, uintptr_t object)
+/* An object of a block that is marked in place is reached. True: for the first time. always_inline: the loop's. */
+static inline __attribute__((always_inline)) bool mark(tenure__worker *worker, uintptr_t object)
 {
     tenure_heap *heap = worker->heap;
     if (!claim(worker, tenure__bits_of(heap->mark, tenure__block_index(heap, object)), object)) return false;
@@ -443,13 +443,13 @@ static inline __attribute__((always_inline)) void fetch(const tenure_heap *heap,
 }
 
 /* What the slot leads to is followed later. Before anything of it has moved it is known whether it may end in Gen 1. */
-static inline void push_slot(tenure__worker *worker, uintptr_t *slot)
+static inline __attribute__((always_inline)) void push_slot(tenure__worker *worker, uintptr_t *slot, bool older)
 {
     const tenure_heap *heap = worker->heap;
     const uintptr_t object = referent(heap, __atomic_load_n(slot, __ATOMIC_RELAXED));
     if (object == 0) return;
     const uint32_t block = tenure__block_index(heap, object);
-    if (__builtin_expect(worker->older, 0) && tenure__final_generation(heap, block) == 1) worker->edge = true;
+    if (__builtin_expect(older, 0) && tenure__final_generation(heap, block) == 1) worker->edge = true;
     switch (heap->action[tenure__kind_of(heap, block)]) {
     case TENURE__ACTION_NONE:
         break;
@@ -461,6 +461,7 @@ static inline void push_slot(tenure__worker *worker, uintptr_t *slot)
         break;
     default:
         __builtin_prefetch((void *)(object - 8), 1);
+        __builtin_prefetch((void *)(object + 16), 1); /* where the next cache line begins, if the cell has two */
         push(worker, (uintptr_t)slot);
         break;
     }
@@ -471,7 +472,7 @@ static inline void visit(tenure__worker *worker, uintptr_t *slot)
     if (__builtin_expect(worker->immediate, 0))
         process_slot(worker, slot);
     else
-        push_slot(worker, slot);
+        push_slot(worker, slot, worker->older);
 }
 
 /* What a trace function or a root callback visits. */
@@ -706,12 +707,65 @@ bool tenure__scan_old_now(tenure__worker *worker, uintptr_t object, uintptr_t lo
 
 /* --- the loop --- */
 
+static inline void push_map(tenure__worker *worker, uintptr_t object, uint64_t map)
+{
+    worker->scanned++;
+    for (; map != 0; map &= map - 1) push_slot(worker, (uintptr_t *)object + __builtin_ctzll(map), false);
+}
+
+/* What nearly every slot leads to while nothing is marked, in as few instructions as it takes: an object of a kind that
+ * moves (or did: a copy is too old), without anything special, for which there is room. False: it is not that, and
+ * nothing was done. The loop's: the worker's flags for older objects, immediate and later are not set. */
+static inline bool copy_usual(tenure__worker *worker, uintptr_t *slot)
+{
+    const uint64_t special = TENURE__STAYS | TENURE__PINNED | TENURE__HASHED | TENURE__HASH_STORED | TENURE__LARGE;
+    tenure_heap *heap = worker->heap;
+    const uintptr_t object = __atomic_load_n(slot, __ATOMIC_RELAXED);
+    if ((object & 15) != 0 || !tenure__in_arena(heap, object)) return false;
+    /* acquire: as in move. */
+    uint64_t header = atomic_load_explicit(tenure__header_of(object), memory_order_acquire);
+    if ((header & TENURE__HEADER) == 0) {
+        __atomic_store_n(slot, header, __ATOMIC_RELAXED);
+        return true;
+    }
+    if ((header & (special | TENURE__KEY)) != 0 || (int)tenure__header_generation(header) > heap->condemned)
+        return false;
+    const tenure__plan *plan = tenure__plan_of(header);
+    if (plan->shape != TENURE__SHAPE_MAP && plan->shape != TENURE__SHAPE_LEAF) return false;
+    tenure__buffer *buffer =
+        &worker->buffers[heap->target][plan->shape == TENURE__SHAPE_LEAF ? TENURE__LEAF : TENURE__PLAIN];
+    const unsigned granules = tenure__header_granules(header);
+    const uintptr_t top = buffer->top, copy = top + 8;
+    if (buffer->end - top < (uintptr_t)granules * 16) return false;
+    copy_payload(copy, object, granules);
+    tenure__header_store(copy,
+        (tenure__header_with_generation(header, heap->target) | TENURE__UNLOGGED) & ~(uint64_t)TENURE__REMEMBERED);
+    if (!forward(worker, object, &header, copy)) return false;
+    buffer->top = top + (uintptr_t)granules * 16;
+    set_copy_bits(heap, copy, granules);
+    worker->copied_objects++;
+    worker->copied_bytes += (size_t)granules * 16;
+    __atomic_store_n(slot, copy, __ATOMIC_RELAXED);
+    push_map(worker, copy, plan->fixed_map);
+    return true;
+}
+
+/* The same for an object of a block that is marked in place. */
+static inline void mark_usual(tenure__worker *worker, uintptr_t object)
+{
+    if (!mark(worker, object)) return;
+    const uint64_t header = tenure__header_load(object);
+    const tenure__plan *plan = tenure__plan_of(header);
+    if (plan->shape == TENURE__SHAPE_MAP)
+        push_map(worker, object, plan->fixed_map);
+    else
+        scan(worker, object, header);
+}
+
 static void process_entry(tenure__worker *worker, uintptr_t entry)
 {
     if (is_reach(entry)) {
-        const uintptr_t object = entry & ~(uintptr_t)TENURE__ENTRY_REACH_TAG;
-        if (mark(worker, object) && (entry & TENURE__ENTRY_REACH_TAG) == TENURE__ENTRY_REACH)
-            scan(worker, object, tenure__header_load(object));
+        mark(worker, entry & ~(uintptr_t)TENURE__ENTRY_REACH_TAG); /* a leaf */
         return;
     }
     const uintptr_t address = entry & ~(uintptr_t)TENURE__ENTRY_TAG;
@@ -781,7 +835,10 @@ void tenure__trace_drain(tenure__worker *worker)
         uintptr_t entry;
         unsigned since = 0;
         while ((entry = pop(worker)) != 0) {
-            process_entry(worker, entry);
+            if ((entry & TENURE__ENTRY_REACH_TAG) == TENURE__ENTRY_REACH)
+                mark_usual(worker, entry - TENURE__ENTRY_REACH);
+            else if ((entry & TENURE__ENTRY_TAG) != 0 || heap->marking || !copy_usual(worker, (uintptr_t *)entry))
+                process_entry(worker, entry);
             if (++since % 32 != 0) continue;
             if (worker->scanned > INVITE_AFTER && worker->index == 0) {
                 worker->scanned = 0;
