@@ -210,6 +210,37 @@ Test(trace, refs_of_2000) { check_refs(2000); }
 Test(trace, refs_of_2045) { check_refs(2045); } /* the most that is small */
 Test(trace, refs_of_50000) { check_refs(50000); }
 
+/* The last of the fixed ones lies beyond a map of 64 words. */
+typedef struct wide_refs {
+    leaf *fixed;
+    uint64_t plain[70];
+    leaf *last;
+    leaf *flexible[];
+} wide_refs;
+TENURE_TYPE_FLEX_REFS(wide_refs_type, wide_refs, flexible, fixed, last);
+
+static void check_wide_refs(size_t count)
+{
+    root = tenure_new_flex(self, wide_refs_type, count);
+    ((wide_refs *)root)->plain[69] = heap->base + 64;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        leaf *object = fresh(round);
+        tenure_store(self, root, &((wide_refs *)root)->last, object);
+        for (size_t i = 0; i < count; i++) {
+            object = fresh(i + round);
+            tenure_store(self, root, &((wide_refs *)root)->flexible[i], object);
+        }
+        step(round);
+        const wide_refs *made = root;
+        expect_leaf(made->last, round);
+        for (size_t i = 0; i < count; i++) expect_leaf(made->flexible[i], i + round);
+        cr_assert(eq(u64, made->plain[69], heap->base + 64));
+    }
+}
+
+Test(trace, wide_refs) { check_wide_refs(5); }
+Test(trace, wide_refs_in_pieces) { check_wide_refs(3000); }
+
 Test(trace, array_of_structs)
 {
     enum { COUNT = 3000 };
