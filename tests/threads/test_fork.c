@@ -530,8 +530,8 @@ static void *own_and_fork(void *of)
     return NULL;
 }
 
-/* Each has what the other waits for. Not under the emulator, which holds a lock of its own while a thread begins or ends, and
- * whose fork does not wait for that: in a child of then, the first thread to begin waits for ever. */
+/* Each has what the other waits for. Not under the emulator, which holds locks of its own while a thread begins or ends, and
+ * whose fork does not wait for that: a child of then waits for them for ever. */
 Test(fork, two_owners_fork, .disabled = EMULATED)
 {
     pthread_t threads[] = { start_thread(own_and_fork, heap), start_thread(own_and_fork, other),
@@ -652,8 +652,8 @@ Test(fork, under_load, .disabled = EMULATED)
 
 extern char **environ;
 
-/* These do not go through fork handlers. */
-Test(fork, spawning_under_load)
+/* These do not go through fork handlers; under the emulator they are forks, as above. */
+Test(fork, spawning_under_load, .disabled = EMULATED)
 {
     load_start();
     tenure_thread *self = tenure_attach(heap);
