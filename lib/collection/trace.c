@@ -713,15 +713,17 @@ static inline void push_map(tenure__worker *worker, uintptr_t object, uint64_t m
     for (; map != 0; map &= map - 1) push_slot(worker, (uintptr_t *)object + __builtin_ctzll(map), false);
 }
 
-/* What nearly every slot leads to while nothing is marked, in as few instructions as it takes: an object of a kind that
- * moves (or did: a copy is too old), without anything special, for which there is room. False: it is not that, and
- * nothing was done. The loop's: the worker's flags for older objects, immediate and later are not set. */
+/* What nearly every slot leads to while nothing is marked, in as few instructions as it takes: an object that may move,
+ * without anything special, for which there is room. False: it is not that, and nothing was done. The loop's: the
+ * worker's flags for older objects, immediate and later are not set. */
 static inline bool copy_usual(tenure__worker *worker, uintptr_t *slot)
 {
     const uint64_t special = TENURE__STAYS | TENURE__PINNED | TENURE__HASHED | TENURE__HASH_STORED | TENURE__LARGE;
     tenure_heap *heap = worker->heap;
     const uintptr_t object = __atomic_load_n(slot, __ATOMIC_RELAXED);
     if ((object & 15) != 0 || !tenure__in_arena(heap, object)) return false;
+    /* Asked again: another worker may have followed the slot too, and its copy's header is not to be seen yet. */
+    if (heap->action[tenure__kind_of(heap, tenure__block_index(heap, object))] != TENURE__ACTION_MOVE) return false;
     /* acquire: as in move. */
     uint64_t header = atomic_load_explicit(tenure__header_of(object), memory_order_acquire);
     if ((header & TENURE__HEADER) == 0) {
