@@ -49,8 +49,9 @@ enum {
     TENURE__BLOCK_OPEN = 128        /* a worker's buffer lies in it, or a mutator's chunk */
 };
 
+/* A cache line each: neighbours belong to different mutators, which write here for every window. */
 typedef struct tenure__block {
-    _Atomic uint32_t flags;
+    _Alignas(64) _Atomic uint32_t flags;
     uint32_t next; /* in a list of blocks, plus one; owner of the list */
     uint16_t
         first[TENURE__WINDOWS]; /* Gen 0: granule of the first cell that starts in each window, 0: none yet. Owner */
