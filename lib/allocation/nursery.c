@@ -233,12 +233,17 @@ static supply refill_apart(tenure__allocator *allocator)
 
 /* --- large objects --- */
 
-/* Zeroes memory that may have been used, with polls: the run is nobody's yet, so a collection in between is harmless.
- */
-static void zero_run(tenure__allocator *allocator, uintptr_t start, size_t bytes)
+/* Zeroes memory that may have been used, or populates what was not, with polls: the run is nobody's yet, so a
+ * collection in between is harmless. */
+static void ready_run(tenure__allocator *allocator, uintptr_t start, size_t bytes, bool zeroed)
 {
     for (size_t done = 0; done < bytes; done += ZERO_STEP) {
-        memset((void *)(start + done), 0, bytes - done < ZERO_STEP ? bytes - done : ZERO_STEP);
+        void *const from = (void *)(start + done);
+        const size_t step = bytes - done < ZERO_STEP ? bytes - done : ZERO_STEP;
+        if (zeroed)
+            tenure__populate(from, step);
+        else
+            memset(from, 0, step);
         tenure__safepoint(&allocator->mutator);
     }
 }
@@ -264,7 +269,8 @@ static supply allocate_large(tenure__allocator *allocator, uint64_t header, size
         return NO_MEMORY;
     }
     const uintptr_t start = tenure__block_start(heap, head);
-    if (!zeroed) zero_run(allocator, start, bytes + offset + 8);
+    /* What has references is read in the next collection: better a page fault here than in the stop. */
+    if (!zeroed || tenure__plan_of(header)->has_references) ready_run(allocator, start, bytes + offset + 8, zeroed);
     memset((void *)&heap->cards[(size_t)head * TENURE__CARDS], 0, (size_t)blocks * TENURE__CARDS);
     heap->blocks[head].large_bytes = (bytes + 7) & ~(size_t)7;
     heap->blocks[head].large_offset = (uint32_t)offset;

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { RESERVE_FACTOR = 4, MIN_ARENA_BLOCKS = 4 * TENURE__COMMIT_BLOCKS, HUGE_BYTES = 2 << 20 };
+enum { PAGE = 4096, RESERVE_FACTOR = 4, MIN_ARENA_BLOCKS = 4 * TENURE__COMMIT_BLOCKS, HUGE_BYTES = 2 << 20 };
 
 static size_t round_up(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
 
@@ -24,14 +24,14 @@ static bool map_side_tables(tenure_heap *heap)
     size_t offsets[TABLES], total = 0;
     for (unsigned i = 0; i < TABLES; i++) {
         offsets[i] = total;
-        total += round_up(sizes[i], 4096);
+        total += round_up(sizes[i], PAGE);
     }
     char *memory = tenure__map(total);
     if (memory == 0) return false;
     heap->side_tables = memory;
     heap->side_bytes = total;
     heap->blocks = (tenure__block *)(memory + offsets[0]);
-    heap->live = (tenure__bits *)(memory + offsets[1]);
+    heap->bitmaps = heap->live = (tenure__bits *)(memory + offsets[1]);
     heap->mark = (tenure__bits *)(memory + offsets[2]);
     heap->ends = (tenure__bits *)(memory + offsets[3]);
     heap->cards = (_Atomic uint8_t *)(memory + offsets[4]);
@@ -153,17 +153,39 @@ uint32_t tenure__blocks_pop(tenure_heap *heap, tenure__index_stack *stack)
     return TENURE__NO_BLOCK;
 }
 
+/* Writes to each page. Under a hypervisor that keeps page tables of its own the first access to a page costs a fault
+ * even if the system has populated it, whoever makes it. */
+static void touch(void *start, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += PAGE) __atomic_fetch_or((char *)start + at, 0, __ATOMIC_RELAXED);
+}
+
+/* A block that nobody has yet, with the bitmaps that whoever fills it writes. */
+static void touch_block(tenure_heap *heap, uint32_t block)
+{
+    for (size_t i = 0; i < 3; i++)
+        touch((void *)&heap->bitmaps[(i * heap->block_count + block) * TENURE__BITMAP_WORDS], 1);
+    touch((void *)tenure__block_start(heap, block), TENURE__BLOCK_BYTES);
+}
+
 static void populate(void *start, size_t bytes)
 {
 #ifdef MADV_POPULATE_WRITE
     if (tenure__advise(start, bytes, MADV_POPULATE_WRITE) == 0) return;
 #endif
-    for (size_t at = 0; at < bytes; at += 4096) __atomic_fetch_or((char *)start + at, 0, __ATOMIC_RELAXED);
+    touch(start, bytes);
 }
 
-/* Who takes the first block of a huge page populates all of it, and who takes the others meanwhile faults. Afterwards
- * the system shall not make huge pages again of those that are given back in part. The advice is for all that is in
- * use: what is populated under an advice of its own stays a mapping of its own, and a process may have only so many. */
+void tenure__populate(void *start, size_t bytes)
+{
+    populate(start, bytes);
+    touch(start, bytes);
+}
+
+/* Before a block is handed out for the first time; the first of a huge page populates all of it, before the others can
+ * be touched, for then there would be no huge page. Several may do it at once. Afterwards the system shall not make
+ * huge pages again of those that are given back in part. The advice is for all that is in use: what is populated under
+ * an advice of its own stays a mapping of its own, and a process may have only so many. */
 static void populate_fresh(tenure_heap *heap, uint32_t block)
 {
     const uintptr_t start = tenure__block_start(heap, block);
@@ -183,9 +205,10 @@ static uint32_t take_fresh(tenure_heap *heap)
     do {
         if (block == heap->large_start) return TENURE__NO_BLOCK;
         if (!commit(heap, &heap->committed, block + 1, heap->large_start)) return TENURE__NO_BLOCK;
+        populate_fresh(heap, block);
     } while (!atomic_compare_exchange_weak_explicit(
         &heap->frontier, &block, block + 1, memory_order_relaxed, memory_order_relaxed));
-    populate_fresh(heap, block);
+    touch_block(heap, block);
     atomic_fetch_add_explicit(&heap->resident_blocks, 1, memory_order_relaxed);
     return block;
 }
@@ -209,6 +232,7 @@ static uint32_t take_returned(tenure_heap *heap)
     }
     tenure__unpoison(tenure__block_start(heap, block), TENURE__BLOCK_BYTES);
     populate((void *)tenure__block_start(heap, block), TENURE__BLOCK_BYTES);
+    touch_block(heap, block);
     atomic_fetch_add_explicit(&heap->resident_blocks, 1, memory_order_relaxed);
     return block;
 }

@@ -223,6 +223,7 @@ struct tenure_heap {
     _Atomic uint8_t *table;
     tenure__block *blocks;
     tenure__bits *live, *mark, *ends; /* live and mark change sides after a full mark (stopped) */
+    tenure__bits *bitmaps;            /* constant: all three, one after the other */
     _Atomic uint8_t *cards;
     void *side_tables;
     size_t side_bytes;
@@ -426,6 +427,8 @@ void tenure__blocks_give(tenure_heap *heap, uint32_t first, uint32_t last, uint3
 uint32_t tenure__run_take(tenure_heap *heap, uint32_t blocks, bool *zeroed);
 /* Frees a run: its kinds become free. Large lock held, or stopped. */
 void tenure__run_give(tenure_heap *heap, uint32_t head);
+/* Memory that is committed: its pages are there, and whoever writes it next meets no page fault. */
+void tenure__populate(void *start, size_t bytes);
 /* Commits and populates so that that many blocks can be taken without a system call. Daemon. */
 void tenure__arena_populate(tenure_heap *heap, uint32_t blocks);
 /* Gives back free memory beyond what should be kept; returns whether there is more. Daemon. */

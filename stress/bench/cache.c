@@ -10,6 +10,7 @@
 #include "workers.h"
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +51,7 @@ static uint64_t entries_per_thread;
 static double ticks_per_ns;
 static uint64_t measured_ticks;
 static uint64_t begin_ticks; /* of the measured part; written before the barrier's second round */
-static pthread_barrier_t begun;
+static pthread_barrier_t together;
 
 /* Padded: each is written by its thread alone. */
 static struct worker_result {
@@ -186,16 +187,22 @@ static void warm_up(struct cache *cache, struct worker_result *result)
     memset(result, 0, sizeof *result);
 }
 
-/* The thread that comes last begins the measured part. */
-static void wait_for_all(bench_thread *self, pthread_barrier_t *barrier)
+static bool wait_for_others(bench_thread *self)
 {
     bench_idle_begin(self);
-    if (pthread_barrier_wait(barrier) == PTHREAD_BARRIER_SERIAL_THREAD) {
+    const bool last = pthread_barrier_wait(&together) == PTHREAD_BARRIER_SERIAL_THREAD;
+    bench_idle_end(self);
+    return last;
+}
+
+/* One of the threads begins the measured part. */
+static void begin_together(bench_thread *self)
+{
+    if (wait_for_others(self)) {
         measure_begin();
         begin_ticks = ticks_now();
     }
-    pthread_barrier_wait(barrier);
-    bench_idle_end(self);
+    wait_for_others(self);
 }
 
 static void cache_run(unsigned index, void *arg)
@@ -203,13 +210,14 @@ static void cache_run(unsigned index, void *arg)
     (void)arg;
     struct cache cache = { bench_thread_begin(), NULL, entries_per_thread, random_seed(index) };
     cache.table = BENCH_NEW_REFS(cache.self, struct entry, cache.count);
-    if (milliseconds == 0) wait_for_all(cache.self, &begun);
+    if (milliseconds == 0) begin_together(cache.self);
     cache_fill(&cache);
     if (milliseconds == 0) {
+        wait_for_others(cache.self); /* no collection has to wait for a check, which has no safepoint */
         cache_check(&cache);
     } else {
         warm_up(&cache, &results[index]);
-        wait_for_all(cache.self, &begun);
+        begin_together(cache.self);
         /* All have one deadline: with more threads than processors some begin late. */
         requests_run(&cache, &results[index], begin_ticks + measured_ticks);
     }
@@ -257,7 +265,7 @@ int main(int argc, char **argv)
     entries_per_thread = live_mib * 1024 * 1024 / threads / entry_bytes();
     ticks_per_ns = ticks_per_nanosecond();
     measured_ticks = (uint64_t)((double)milliseconds * 1e6 * ticks_per_ns);
-    pthread_barrier_init(&begun, NULL, (unsigned)threads);
+    pthread_barrier_init(&together, NULL, (unsigned)threads);
     bench_begin(0);
     workers_run(threads, cache_run, NULL);
     measure_end("cache");

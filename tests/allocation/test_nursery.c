@@ -1,6 +1,7 @@
 /* Chunks and windows: Gen 0 can be walked at any moment, the budget is kept, and torture collects where it says. */
 #include "tests/support.h"
 #include <signal.h>
+#include <sys/mman.h>
 
 typedef struct node {
     struct node *next;
@@ -53,6 +54,28 @@ Test(nursery, large_objects_count)
     for (unsigned i = 0; i < 40; i++) cr_assert(tenure_new_bytes(self, 1 << 20) != NULL);
     cr_expect(collections_of(heap) >= 7);
     cr_expect(lt(u64, stats_of(heap).heap_bytes, 20u << 20));
+}
+
+static unsigned pages_missing(void *object, size_t bytes)
+{
+    enum { PAGE = 4096 };
+    unsigned char there[2048];
+    const uintptr_t start = (uintptr_t)object & ~(uintptr_t)(PAGE - 1);
+    const size_t pages = bytes / PAGE;
+    cr_assert(le(sz, pages, sizeof there));
+    cr_assert(eq(int, mincore((void *)start, pages * PAGE, there), 0));
+    unsigned missing = 0;
+    for (size_t i = 0; i < pages; i++) missing += (there[i] & 1) == 0;
+    return missing;
+}
+
+/* The next collection reads an array of references: its pages are there before, and nobody's time is taken for those of
+ * what it does not read. */
+Test(nursery, large_arrays_of_references_are_populated)
+{
+    const size_t bytes = 8 << 20;
+    cr_expect(eq(u32, pages_missing(TENURE_NEW_REFS(self, void, bytes / 8), bytes), 0));
+    cr_expect(ge(u32, pages_missing(tenure_new_bytes(self, bytes), bytes), 1024));
 }
 
 /* One object may be larger than the whole budget. */

@@ -2,6 +2,7 @@
 #include "lib/heap/heap.h"
 #include "tests/support.h"
 #include <inttypes.h>
+#include <pthread.h>
 
 /* Of the mappings that begin in the arena. */
 typedef struct mapped {
@@ -71,6 +72,40 @@ Test(huge_pages, most_of_a_large_heap)
     if (!system_has_huge_pages()) cr_skip_test("the system has none");
     const mapped arena = after_keeping("max_heap=256m", 32 << 20);
     cr_expect(ge(u64, arena.huge_bytes, 24 << 20));
+}
+
+typedef struct filler {
+    tenure_heap *heap;
+    void **list;
+} filler;
+
+static void *fill(void *arg)
+{
+    filler *filling = arg;
+    tenure_thread *self = tenure_attach(filling->heap);
+    cr_assert(self != NULL);
+    keep(self, &filling->list, 16 << 20);
+    tenure_detach(self);
+    return NULL;
+}
+
+/* Who comes to the other blocks of a huge page while it is populated must not touch them first. */
+Test(huge_pages, most_of_a_heap_that_several_fill)
+{
+    enum { THREADS = 4 };
+    if (!system_has_huge_pages()) cr_skip_test("the system has none");
+    filler fillers[THREADS];
+    pthread_t threads[THREADS];
+    tenure_heap *heap = heap_with("max_heap=512m");
+    for (unsigned i = 0; i < THREADS; i++) {
+        fillers[i] = (filler) { heap, NULL };
+        cr_assert(eq(int, tenure_root_add(heap, &fillers[i].list), TENURE_OK));
+        cr_assert(eq(int, pthread_create(&threads[i], NULL, fill, &fillers[i]), 0));
+    }
+    for (unsigned i = 0; i < THREADS; i++) cr_assert(eq(int, pthread_join(threads[i], NULL), 0));
+    cr_expect(ge(u64, arena_of(heap).huge_bytes, 58 << 20));
+    for (unsigned i = 0; i < THREADS; i++) tenure_root_remove(heap, &fillers[i].list);
+    cr_expect(eq(int, tenure_heap_destroy(heap), TENURE_OK));
 }
 
 /* What is given back in part must not be made whole again by the system. */
