@@ -37,8 +37,9 @@ bool follow(thread *t, unsigned local)
     const size_t i = model_draw(t->source, (uint32_t)here->slots);
     shadow_lock(here);
     const edge found = here->edges[i];
-    const uintptr_t word = *slot_address(here, local_object(t, local), i);
-    /* A weak reference may have been cleared since the last check. */
+    /* Atomic, as tenure_weak_get: when a death callback has run, 0 is stored over the 0. A weak reference may have been
+     * cleared since the last check. */
+    const uintptr_t word = __atomic_load_n(slot_address(here, local_object(t, local), i), __ATOMIC_RELAXED);
     const bool leads = found.target != NULL && (here->kind->sort == ORDINARY || word != 0);
     if (leads) local_set(t, local, (void *)(word - found.delta), found.target);
     shadow_unlock(here);

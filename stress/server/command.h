@@ -90,8 +90,8 @@ command_fn command_hset, command_hmset, command_hget, command_hmget, command_hde
 command_fn command_del, command_exists, command_expire, command_pexpire, command_ttl, command_pttl, command_persist,
     command_type, command_rename;                                                           /* key_commands.c */
 command_fn command_keys, command_scan, command_dbsize, command_flushall, command_randomkey; /* keyspace_commands.c */
-command_fn command_ping, command_echo, command_quit, command_select, command_auth, command_command, command_client, command_memory,
-    command_config, command_shutdown, command_time; /* server_commands.c */
+command_fn command_ping, command_echo, command_quit, command_select, command_auth, command_command, command_client,
+    command_memory, command_config, command_shutdown, command_time; /* server_commands.c */
 command_fn command_info;                            /* info.c */
 
 #endif
