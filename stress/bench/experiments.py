@@ -164,7 +164,7 @@ def cache(mebibytes, label, peers, targets=(), memory_bytes=0):
 
 CACHE_PEERS = (
     "tenure",
-    "tenure-thp",
+    "tenure-small-pages",
     "libgc",
     "glibc",
     "mimalloc",
@@ -177,14 +177,16 @@ CACHE_PEERS = (
 )
 CACHE_TARGETS = (
     Target("requests/s, x HotSpot Parallel's at equal RSS", REQUESTS.value, 1.2, ("hotspot-parallel-equal",), True),
-    Target("requests/s, x HotSpot Parallel's", REQUESTS.value, 1, ("hotspot-parallel",), True),
     Target(
-        "requests/s, both with huge pages, x HotSpot Parallel's",
+        "requests/s, both with small pages, x HotSpot Parallel's",
         REQUESTS.value,
         1,
-        ("hotspot-parallel-thp",),
+        ("hotspot-parallel",),
         True,
-        own="tenure-thp",
+        own="tenure-small-pages",
+    ),
+    Target(
+        "requests/s, both with huge pages, x HotSpot Parallel's", REQUESTS.value, 1, ("hotspot-parallel-thp",), True
     ),
     Target("requests/s, x libgc", REQUESTS.value, 3.5, ("libgc",), True),
     Target("peak RSS, x live", RSS_OVER_LIVE, 2),

@@ -176,7 +176,7 @@ PEERS = {
     peer.name: peer
     for peer in (
         Program("tenure"),
-        Program("tenure-thp", (("TENURE_OPTIONS", "huge_pages=on"),), suffix="tenure"),
+        Program("tenure-small-pages", (("TENURE_OPTIONS", "huge_pages=off"),), suffix="tenure"),
         Program("bump"),
         Program("libgc"),
         Program("glibc"),
