@@ -145,6 +145,7 @@ static uint32_t take_gen0_block(tenure__allocator *allocator, uint8_t sort_kind)
     tenure__note_poll(&allocator->mutator);
     const uint32_t block = tenure__block_take(heap);
     if (block == TENURE__NO_BLOCK) return block;
+    if (tenure__blocks_short(heap)) tenure__populate_one(heap);
     memset(heap->blocks[block].first, 0, sizeof heap->blocks[block].first);
     tenure__flags_set(&heap->blocks[block], TENURE__BLOCK_OPEN);
     atomic_fetch_add_explicit(&heap->generation_blocks[0], 1, memory_order_relaxed);

@@ -18,6 +18,8 @@
 #include "threads/report.h"
 #include <string.h>
 
+enum { INVITE_ABOVE_LOGGED = 400 };
+
 #define EACH(list, mutator) cds_list_for_each_entry(mutator, list, link)
 
 /* --- the phases --- */
@@ -53,9 +55,11 @@ static void prepare(tenure_heap *heap, int generation)
         tenure__choose_evacuation(heap);
     }
     tenure__trace_prepare(heap);
+    tenure__sizing_prepare(heap);
     for (unsigned i = 0; i < heap->worker_count; i++) {
         tenure__worker *worker = &heap->workers[i];
-        worker->copied_bytes = worker->copied_objects = 0;
+        memset(worker->copied_granules, 0, sizeof worker->copied_granules);
+        worker->copied_objects = 0;
         worker->pinned_objects = worker->stayed_objects = 0;
         worker->filled_granules = 0;
         worker->scanned = 0;
@@ -81,7 +85,7 @@ static void trace_phase(void *arg, unsigned index, bool may_trace)
         tenure__entries_trace(worker);
         tenure__frozen_trace(worker);
         heap->event.roots_ns = tenure__now_ns() - start;
-        if (heap->event.logged_objects > 50 && heap->options.workers > 1)
+        if (heap->event.logged_objects > INVITE_ABOVE_LOGGED && heap->options.workers > 1)
             tenure__trace_invite(worker, heap->options.workers - 1, false);
     } else {
         atomic_fetch_add_explicit(&heap->working, 1, memory_order_acq_rel);
@@ -161,10 +165,14 @@ static void add_up(tenure_heap *heap)
 {
     tenure_collection *event = &heap->event;
     uint64_t filled = 0;
+    memset(heap->copied_by_age, 0, sizeof heap->copied_by_age);
     for (unsigned i = 0; i < heap->worker_count; i++) {
         const tenure__worker *worker = &heap->workers[i];
         filled += worker->filled_granules;
-        event->copied_bytes += worker->copied_bytes;
+        for (unsigned age = 0; age < TENURE__AGES; age++) {
+            heap->copied_by_age[age] += worker->copied_granules[age] * 16;
+            event->copied_bytes += worker->copied_granules[age] * 16;
+        }
         event->copied_objects += worker->copied_objects;
         event->pinned_objects += worker->pinned_objects;
         event->stayed_objects += worker->stayed_objects;

@@ -63,8 +63,10 @@ void tenure__roots_destroy(tenure_heap *heap);
 
 /* --- sizing.c --- */
 
-/* Budgets and triggers at the start; what a collection taught, and the next standing order. Leader, stopped. */
+/* Budgets and triggers at the start; how old the blocks are that a collection empties; what it taught, and the next
+ * standing order. Leader, stopped. */
 void tenure__sizing_init(tenure_heap *heap);
+void tenure__sizing_prepare(tenure_heap *heap);
 void tenure__sizing_update(tenure_heap *heap, const tenure_collection *event);
 /* Gen 2, and what memory outside the heap has grown by since the last full collection. Any time. */
 uint64_t tenure__old_blocks(const tenure_heap *heap);

@@ -7,7 +7,10 @@
 #include "threads/system.h"
 #include <errno.h>
 
-enum { TICK_NS = 100000000 }; /* while there may be memory to give back */
+enum {
+    TICK_NS = 100000000, /* while there may be memory to give back */
+    RUNNER_BLOCKS = (16 << 20) >> TENURE__BLOCK_SHIFT
+};
 
 static void *daemon_thread(void *arg);
 
@@ -38,8 +41,7 @@ void tenure__daemon_report(tenure_heap *heap)
 {
     if (atomic_load_explicit(&heap->full_wanted, memory_order_relaxed) != 0 ||
         atomic_load_explicit(&heap->finalizers.ready, memory_order_relaxed) || tenure__maps_wait_for_upkeep(heap) ||
-        atomic_load_explicit(&heap->free_count, memory_order_relaxed) <
-            atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed) / 4 * 3)
+        tenure__blocks_short(heap))
         tenure__daemon_poke(heap);
 }
 
@@ -84,21 +86,36 @@ static void return_memory(tenure_heap *heap, uint64_t *quiet_since)
     if (used > heap->used_peak_blocks) heap->used_peak_blocks = used;
     if (now - *quiet_since < heap->options.return_delay) return;
     *quiet_since = now;
-    /* Kept: enough to reach the peak of the last period again. */
+    /* Kept: enough to reach the peak of the last period again; while collections go on, at least for the largest Gen 0
+     * that those who run may get next: what is given back would come again in small pages. */
     const uint64_t collected = atomic_load_explicit(&heap->collected, memory_order_relaxed);
+    uint64_t keep = heap->used_peak_blocks - used;
     if (collected == heap->returned_at) { /* nobody allocates: nothing needs to lie ready */
-        const uint32_t ready = atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed) / 2;
-        atomic_store_explicit(&heap->populate_blocks, ready > TENURE__COMMIT_BLOCKS ? ready : TENURE__COMMIT_BLOCKS,
-            memory_order_relaxed);
+        atomic_store_explicit(&heap->survivors, 0, memory_order_relaxed);
+    } else {
+        const uint64_t nursery =
+            (uint64_t)atomic_load_explicit(&heap->budget.runners, memory_order_relaxed) * RUNNER_BLOCKS;
+        keep = (keep > nursery ? keep : nursery) + atomic_load_explicit(&heap->survivors, memory_order_relaxed);
     }
     heap->returned_at = collected;
-    const uint64_t peak = heap->used_peak_blocks;
     heap->used_peak_blocks = used;
-    const uint64_t keep =
-        (peak > used ? peak - used : 0) + atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed);
     while (tenure__arena_return(heap, (uint32_t)keep)) {
         if (atomic_load_explicit(&heap->daemon_stops, memory_order_relaxed)) return;
         if (serve(heap)) return;
+    }
+}
+
+/* Until enough lies ready or something else is wanted, if there is a processor for it: else it would be taken from the
+ * mutators or, worse, from a stop, and they populate what they miss themselves. Once for each collection: what is given
+ * back while nobody allocates is not populated again. */
+static void populate(tenure_heap *heap, uint32_t seen)
+{
+    const uint64_t collected = atomic_load_explicit(&heap->collected, memory_order_relaxed) + 1;
+    const bool processor_free =
+        atomic_load_explicit(&heap->budget.runners, memory_order_relaxed) < heap->world.processors;
+    while (processor_free && heap->populated_at != collected) {
+        if (!tenure__populate_ahead(heap)) heap->populated_at = collected;
+        if (atomic_load_explicit(&heap->daemon_wake, memory_order_relaxed) != seen) return;
     }
 }
 
@@ -117,7 +134,7 @@ static void *daemon_thread(void *arg)
             tenure__rcu_hurry_begin();
             tenure__rcu_hurry_end();
         }
-        tenure__arena_populate(heap, atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed));
+        populate(heap, seen);
         return_memory(heap, &quiet_since);
         if (atomic_load_explicit(&heap->daemon_wake, memory_order_acquire) == seen)
             tenure__futex_wait(&heap->daemon_wake, seen, TICK_NS);

@@ -1,24 +1,21 @@
 /* How large Gen 0 is, which collection comes next, when Gen 2 is due. Everything is in blocks.
  *
- * Gen 0's budget follows what collecting costs for each byte allocated, the pause target, and what max_heap leaves.
+ * Gen 0 is as small as it can be without costing much more processor time than the best size would: see choose_level.
  * Which collection runs follows CPython's counts. The trigger of Gen 2 follows its live size (a step toward
  * MemBalancer, Kirisame, Shenoy, Panchekha, OOPSLA 2022, whose square root small heaps approach by the constant). */
 #include "lib/collection/cycle.h"
 #include "lib/heap/limits.h"
 
 enum {
-    LEVEL0 = (1 << 20) >> TENURE__BLOCK_SHIFT, /* level n is a budget of 2^n MiB */
-    LEVEL_FIRST = 4,                           /* for one mutator */
-    LEVEL_START = 2,
-    RISE_MAX = 256, /* collections */
-    LEVEL_MAX = 6,
-    TRIAL = 16, /* collections; so many at a hold's end are what a trial is compared with */
-    HOLD_MIN = 16,
-    HOLD_FIRST = 64,         /* a program's start is not its nature */
-    SHORT_PAUSE_NS = 100000, /* nothing is gained by shorter ones */
-    HOLD_MAX = 512,
+    LEVEL0 = 1 << TENURE__AGE_SHIFT, /* level n is a budget of 2^n MiB */
+    LEVEL_MAX = TENURE__AGE_OLD - 1,
+    LEVEL_MAX_ALONE = 4, /* for one mutator */
+    RUNNERS_HOLD = 32,
+    STOP_FIRST_NS = 10000,
+    PRESSURE_MAX = 4,
+    SHORT_PAUSE_NS = 50000, /* little is gained by shorter ones */
+    SURVIVORS_MIN = 16,
     BUDGET_MIN = (512 << 10) >> TENURE__BLOCK_SHIFT,
-    POPULATE_MAX = (32 << 20) >> TENURE__BLOCK_SHIFT,
     GEN1_AFTER = 4,
     GEN1_PROBE = 64, /* direct promotions before Gen 1's survival is measured again */
     GEN2_GROWTH_PERCENT = 60,
@@ -74,129 +71,173 @@ static void set_gen2_trigger(tenure_heap *heap)
 
 static uint64_t level_blocks(unsigned level) { return (uint64_t)LEVEL0 << level; }
 
-static void begin(tenure__budget *budget, unsigned level, unsigned collections)
-{
-    budget->level = level;
-    budget->left = collections;
-    budget->cost_ns = budget->allocated_bytes = 0;
-}
-
 void tenure__sizing_init(tenure_heap *heap)
 {
     heap->thresholds = (tenure_thresholds) { heap->options.gen0, heap->options.gen1_after, heap->options.gen2_growth };
     set_count(&heap->gen1_after, heap->options.gen1_after != 0 ? heap->options.gen1_after : GEN1_AFTER);
-    /* Half the last-level cache, but the first level in any case. */
-    const uint64_t cache = tenure__cache_bytes("") / 2 >> TENURE__BLOCK_SHIFT;
     tenure__budget *budget = &heap->budget;
-    budget->level_max = LEVEL_FIRST;
-    while (budget->level_max < LEVEL_MAX && level_blocks(budget->level_max + 1) <= cache) budget->level_max++;
-    budget->hold = HOLD_MIN;
-    budget->up = true;
-    budget->runners = 1;
-    budget->level_first = LEVEL_FIRST;
-    budget->rising = true;
-    begin(budget, LEVEL_START, RISE_MAX);
+    /* For all together not more than half the last-level cache. */
+    const uint64_t most = tenure__cache_bytes("") / 2 >> TENURE__BLOCK_SHIFT;
+    budget->level_max = budget->level_most = LEVEL_MAX_ALONE;
+    while (budget->level_most < LEVEL_MAX && level_blocks(budget->level_most + 1) <= most) budget->level_most++;
+    budget->stop_ns = STOP_FIRST_NS;
     const uint64_t fixed = fixed_budget(heap);
-    atomic_store(&heap->gen0_budget, limited(heap, fixed != 0 ? fixed : level_blocks(LEVEL_START)));
+    atomic_store(&heap->gen0_budget, limited(heap, fixed != 0 ? fixed : level_blocks(0)));
+    atomic_store(&heap->survivors, atomic_load(&heap->gen0_budget)); /* as far as is known, all of it */
     set_gen2_trigger(heap);
     heap->order = (tenure__order) { 0, "budget" };
 }
 
 /* --- Gen 0's budget --- */
 
-/* What collecting cost since the trial or the hold began, for each byte allocated. */
-static double cost(const tenure__budget *budget)
+void tenure__sizing_prepare(tenure_heap *heap)
 {
-    return (double)budget->cost_ns / (double)(budget->allocated_bytes + 1);
+    const uint32_t gen0 = atomic_load_explicit(&heap->gen0_count, memory_order_relaxed);
+    for (uint32_t i = 0; i < gen0; i++) heap->blocks[heap->gen0_blocks[i]].age = (uint8_t)tenure__age(gen0 - 1 - i);
+    heap->gen0_handed = gen0;
+    if (heap->condemned == 0) return;
+    const uint32_t gen1 = atomic_load_explicit(&heap->gen1_count, memory_order_relaxed);
+    for (uint32_t i = 0; i < gen1; i++) heap->blocks[heap->gen1_blocks[i]].age = TENURE__AGE_OLD;
 }
 
-/* A hold is over: try the other neighbour of the level next. */
-static void try_neighbour(tenure__budget *budget)
+/* Levels and ages go together: a budget of level n lets objects reach age n. */
+static uint64_t age_blocks(unsigned age) { return age == 0 ? LEVEL0 : level_blocks(age - 1); }
+
+/* What may be alive of an age that was not seen: as it went on from the two before, and a little less, so that a larger
+ * budget is tried now and then. */
+static double guess(const tenure__budget *budget, unsigned age)
 {
-    budget->held_cost = cost(budget);
-    if (budget->up || budget->held_cost < budget->reference_cost) budget->reference_cost = budget->held_cost;
-    budget->held_level = budget->level;
-    budget->up = !budget->up;
-    const unsigned level = budget->up ? budget->level + 1 : budget->level - 1;
-    const bool short_enough = !budget->up && budget->work_average_ns < SHORT_PAUSE_NS;
-    if (level > budget->level_max || short_enough) { /* none there (also below 0), or no reason to */
-        begin(budget, budget->level, budget->hold);
-        return;
-    }
-    budget->trying = true;
-    begin(budget, level, TRIAL);
+    const double before = budget->alive[age - 1], trend = age > 1 ? before / (budget->alive[age - 2] + 1e-9) : 0.5;
+    return 0.9 * before * (trend < 1 ? trend : 1);
 }
 
-/* A trial is over: smaller is better while it costs about what the best larger one did (shorter pauses, better cached),
- * larger only if it pays. Where neither improves the holds grow longer. */
-static void judge_trial(tenure__budget *budget)
+/* A collection tells for each age which part of what was allocated then is alive. Of ages beyond the budget it tells
+ * that no more lives then than before; that it was less once becomes less and less certain. */
+static void learn_survival(tenure_heap *heap)
 {
-    budget->trying = false;
-    const double now = cost(budget);
-    const bool better = budget->up ? now < 0.8 * budget->held_cost : now < 1.25 * budget->reference_cost;
-    if (better) budget->up = !budget->up; /* the same direction again */
-    if (better)
-        budget->hold = HOLD_MIN;
-    else if (budget->up && budget->hold < HOLD_MAX)
-        budget->hold *= 2; /* neither direction was better */
-    begin(budget, better ? budget->level : budget->held_level, budget->hold);
-}
-
-/* A program's start may keep all that it allocates. So Gen 0 begins small, and gets twice as much after each collection
- * that was well within the pause target, until it has what the mutators that run are given at first. */
-static void rise(tenure__budget *budget, uint64_t work_ns, uint64_t target_ns)
-{
-    if (work_ns < target_ns / 4) budget->level++;
-    if (budget->level < budget->level_first && budget->left-- > 1) return;
-    budget->rising = false;
-    begin(budget, budget->level, HOLD_FIRST);
-}
-
-/* Hill climbing over powers of two: a larger nursery gives objects more time to die, a smaller one fits the caches and
- * stops for shorter; which matters more is the program's nature, and shows in the cost for each byte allocated. CPU
- * time: what other processes cost is no reason to collect more often. */
-static void adapt_budget(tenure_heap *heap, const tenure_collection *event)
-{
-    if (event->generation == 2) return;
     tenure__budget *budget = &heap->budget;
-    const uint64_t work_ns = event->cpu_ns / event->workers;
-    if (budget->left <= TRIAL) {
-        budget->cost_ns += event->cpu_ns + event->reach_ns * event->threads_stopped;
-        budget->allocated_bytes += event->before_bytes[0];
+    uint64_t left = heap->gen0_handed;
+    for (unsigned age = 0; age <= LEVEL_MAX; age++) {
+        const uint64_t whole = age_blocks(age), blocks = left < whole ? left : whole;
+        left -= blocks;
+        double *alive = &budget->alive[age];
+        if (blocks * 2 >= whole) {
+            const double now = (double)heap->copied_by_age[age] / (double)(blocks << TENURE__BLOCK_SHIFT);
+            *alive = age < budget->known ? *alive + (now - *alive) / 8 : now;
+            if (age == budget->known) budget->known++;
+        } else if (age > 0) {
+            const double most = guess(budget, age);
+            *alive = age < budget->known && *alive < most ? *alive + (most - *alive) / 64 : most;
+        }
     }
-    budget->work_average_ns = (budget->work_average_ns * 7 + work_ns) / 8;
-    const unsigned runners = event->threads_stopped + 1;
-    if (runners >= 2 * budget->runners && budget->level_first < budget->level_max) { /* threads were added */
-        budget->runners = runners;
-        budget->level_first++;
-        if (budget->rising) return;
-        budget->trying = false;
-        begin(budget, budget->level < budget->level_max ? budget->level + 1 : budget->level, HOLD_FIRST);
-        return;
+}
+
+/* How many run at a time: those that wait for the leader's lock themselves are not among those that it stopped. */
+static void learn_runners(tenure__budget *budget, unsigned now)
+{
+    /* relaxed: the daemon wants a figure. */
+    unsigned runners = atomic_load_explicit(&budget->runners, memory_order_relaxed);
+    if (now >= runners || ++budget->runners_since == RUNNERS_HOLD) {
+        runners = now >= runners ? now : runners - 1;
+        budget->runners_since = 0;
     }
-    if (budget->rising) {
-        rise(budget, work_ns, heap->options.pause_target);
-        return;
+    atomic_store_explicit(&budget->runners, runners, memory_order_relaxed);
+    /* Memory and caches are shared: so much for each. */
+    budget->level_max = LEVEL_MAX_ALONE;
+    while (budget->level_max < budget->level_most && runners >> (budget->level_max + 1 - LEVEL_MAX_ALONE) != 0)
+        budget->level_max++;
+}
+
+static void learn_costs(tenure_heap *heap, const tenure_collection *event)
+{
+    tenure__budget *budget = &heap->budget;
+    const uint64_t apart = event->pin_ns + event->roots_ns + event->weak_ns + event->finish_ns;
+    /* Wall time, and the machine may have done something else meanwhile. */
+    const double stop = (double)apart < 4 * budget->stop_ns ? (double)apart : 4 * budget->stop_ns;
+    budget->stop_ns += (stop - budget->stop_ns) / 8;
+    budget->reach_ns += ((double)event->reach_ns - budget->reach_ns) / 32;
+    budget->trace_ns += (double)(event->cpu_ns > apart ? event->cpu_ns - apart : 0) - budget->trace_ns / 16;
+    budget->copied_bytes += (double)event->copied_bytes - budget->copied_bytes / 16;
+    const double between = (double)(event->at_ns > budget->ended_ns ? event->at_ns - budget->ended_ns : 0);
+    budget->mutator_ns += between * (event->threads_stopped + 1) - budget->mutator_ns / 16;
+    budget->allocated_bytes += (double)event->before_bytes[0] - budget->allocated_bytes / 16;
+    budget->ended_ns = tenure__now_ns() - heap->created_ns;
+}
+
+/* What a collection has to copy with a budget of that level. */
+static double survivors_bytes(const tenure__budget *budget, unsigned level)
+{
+    double bytes = 0;
+    for (unsigned age = 0; age <= level; age++)
+        bytes += budget->alive[age] * (double)(age_blocks(age) << TENURE__BLOCK_SHIFT);
+    return bytes;
+}
+
+static double copy_ns(const tenure__budget *budget)
+{
+    return budget->copied_bytes > 0 ? budget->trace_ns / budget->copied_bytes : 0;
+}
+
+static double pause_ns(const tenure__budget *budget, unsigned level)
+{
+    return budget->stop_ns + copy_ns(budget) * survivors_bytes(budget, level);
+}
+
+/* CPU time for each byte allocated, and time in which threads wait for the last of them: where others compete for the
+ * processors that is most of it. What survives is copied once more or marked later, so it counts twice. */
+static double cost(const tenure__budget *budget, unsigned level)
+{
+    return (budget->stop_ns + budget->reach_ns + 2 * copy_ns(budget) * survivors_bytes(budget, level)) /
+           (double)(level_blocks(level) << TENURE__BLOCK_SHIFT);
+}
+
+/* Whether it is worth while to see what a larger budget brings: within the target even if all that is added survived as
+ * what is seen last does; or not that far beyond, if collecting costs more than the program itself. */
+static bool may_grow(const tenure__budget *budget, double mutator_ns, double target_ns)
+{
+    const double added = budget->alive[budget->level] * (double)(level_blocks(budget->level) << TENURE__BLOCK_SHIFT);
+    double pressure = cost(budget, budget->level) / (mutator_ns + 1e-9);
+    if (pressure < 1) pressure = 1;
+    if (pressure > PRESSURE_MAX) pressure = PRESSURE_MAX;
+    return budget->level < budget->level_max &&
+           pause_ns(budget, budget->level) + copy_ns(budget) * added < pressure * target_ns;
+}
+
+/* A larger nursery stops less often and gives objects more time to die, a smaller one stops for shorter and fits the
+ * caches. So: the smallest one that costs the program at most a few percent more of its time than the best one would,
+ * more if pauses are longer than the target. Where most survives whatever the size (a program's start), or little does
+ * (a server's requests), that is a small one; where much dies with age, a large one. It grows a level at a time. */
+static unsigned choose_level(const tenure__budget *budget, double target_ns)
+{
+    const double mutator_ns = budget->mutator_ns / (budget->allocated_bytes + 1);
+    unsigned most = budget->level < budget->level_max ? budget->level : budget->level_max;
+    if (may_grow(budget, mutator_ns, target_ns)) most++;
+    unsigned level = most;
+    for (unsigned other = 0; other < most; other++)
+        if (cost(budget, other) < cost(budget, level)) level = other;
+    const double least = cost(budget, level);
+    for (; level > 0; level--) {
+        const double pause = pause_ns(budget, level);
+        const double more = pause > target_ns ? 0.06 : pause > SHORT_PAUSE_NS ? 0.03 : 0.01;
+        if (cost(budget, level - 1) > least + more * mutator_ns) break;
     }
-    if (budget->left-- > 1) return;
-    if (budget->trying)
-        judge_trial(budget);
-    else if (budget->work_average_ns > heap->options.pause_target && budget->level > 0)
-        begin(budget, budget->level - 1, budget->hold = HOLD_MIN);
-    else
-        try_neighbour(budget);
+    return level;
 }
 
 /* Blocks that were first touched by whoever took them cost a page fault for every 4 KiB, in a stop or in a mutator: so
- * many more are kept populated ahead, and less when they were not needed. */
-static void adapt_populate(tenure_heap *heap)
+ * many are kept populated ahead as the last collections copied at most. */
+static void expect_survivors(tenure_heap *heap, const tenure_collection *event)
 {
-    const uint32_t missed = atomic_exchange_explicit(&heap->fresh_taken, 0, memory_order_relaxed);
-    uint32_t ready = atomic_load_explicit(&heap->populate_blocks, memory_order_relaxed);
-    ready = missed != 0 ? ready + missed : ready - ready / 64;
-    if (ready < TENURE__COMMIT_BLOCKS) ready = TENURE__COMMIT_BLOCKS;
-    if (ready > POPULATE_MAX) ready = POPULATE_MAX;
-    atomic_store_explicit(&heap->populate_blocks, ready, memory_order_relaxed);
+    uint64_t blocks = atomic_load_explicit(&heap->survivors, memory_order_relaxed);
+    blocks -= blocks / 8;
+    const uint64_t copied = event->copied_bytes >> TENURE__BLOCK_SHIFT;
+    const uint64_t budget = atomic_load_explicit(&heap->gen0_budget, memory_order_relaxed);
+    /* In proportion, if the next one is larger. */
+    const uint64_t next =
+        heap->gen0_handed != 0 && budget > heap->gen0_handed ? copied * budget / heap->gen0_handed : copied;
+    if (blocks < next) blocks = next < copied + budget ? next : copied + budget;
+    if (blocks < SURVIVORS_MIN) blocks = SURVIVORS_MIN;
+    atomic_store_explicit(&heap->survivors, (uint32_t)blocks, memory_order_relaxed);
 }
 
 /* 1 while more than half of Gen 1 survives: what lives long is copied once instead of twice. */
@@ -288,12 +329,17 @@ void tenure__sizing_update(tenure_heap *heap, const tenure_collection *event)
             atomic_load_explicit(&heap->external_bytes, memory_order_relaxed), memory_order_relaxed);
         set_gen2_trigger(heap);
     }
-    adapt_budget(heap, event);
+    if (event->generation < 2) {
+        learn_survival(heap);
+        learn_costs(heap, event);
+        learn_runners(&heap->budget, event->threads_stopped + 1);
+        heap->budget.level = choose_level(&heap->budget, (double)heap->options.pause_target);
+    }
     adapt_gen1(heap, event);
-    adapt_populate(heap);
     const uint64_t fixed = fixed_budget(heap);
     atomic_store_explicit(
         &heap->gen0_budget, limited(heap, fixed != 0 ? fixed : level_blocks(heap->budget.level)), memory_order_relaxed);
+    expect_survivors(heap, event);
     next_order(heap, most_survived(event));
     if (atomic_load_explicit(&heap->disabled, memory_order_relaxed) != 0) return;
     const char *reason = event->generation == 2 ? sparse(heap, event) : grown(heap);

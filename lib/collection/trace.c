@@ -10,7 +10,7 @@
 
 enum {
     PIECE_BYTES = 8 * 1024, /* half of a local stack, if all of it are references */
-    INVITE_AFTER = 200,     /* objects, before small work becomes worth a second worker */
+    INVITE_AFTER = 1000,    /* objects, before small work becomes worth a second worker */
     SHARE_ABOVE = 4         /* entries on the local stack */
 };
 
@@ -356,7 +356,7 @@ static uintptr_t move(tenure__worker *worker, uintptr_t object, uint32_t block)
     }
     set_copy_bits(heap, copy, copy_granules);
     worker->copied_objects++;
-    worker->copied_bytes += (size_t)copy_granules * 16;
+    worker->copied_granules[heap->blocks[block].age] += copy_granules;
     note_key(worker, object, header);
     if (sort != TENURE__LEAF) scan(worker, copy, copy_header);
     return copy;
@@ -746,7 +746,7 @@ static inline bool copy_usual(tenure__worker *worker, uintptr_t *slot)
     buffer->top = top + (uintptr_t)granules * 16;
     set_copy_bits(heap, copy, granules);
     worker->copied_objects++;
-    worker->copied_bytes += (size_t)granules * 16;
+    worker->copied_granules[heap->blocks[tenure__block_index(heap, object)].age] += granules;
     __atomic_store_n(slot, copy, __ATOMIC_RELAXED);
     push_map(worker, copy, plan->fixed_map);
     return true;

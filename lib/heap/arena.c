@@ -249,8 +249,6 @@ uint32_t tenure__block_take(tenure_heap *heap)
         block = take_returned(heap);
     }
     if (block == TENURE__NO_BLOCK) atomic_fetch_sub_explicit(&heap->used_blocks, 1, memory_order_relaxed);
-    if (block == TENURE__NO_BLOCK) return block;
-    atomic_fetch_add_explicit(&heap->fresh_taken, 1, memory_order_relaxed);
     return block;
 }
 
@@ -370,14 +368,19 @@ static bool locked_step(tenure_heap *heap, bool (*step)(tenure_heap *))
     return done;
 }
 
-void tenure__arena_populate(tenure_heap *heap, uint32_t blocks)
+/* relaxed, all: what was right a moment ago is right enough. */
+bool tenure__blocks_short(const tenure_heap *heap)
 {
-    while (atomic_load_explicit(&heap->free_count, memory_order_relaxed) < blocks &&
-           atomic_load_explicit(&heap->used_blocks, memory_order_relaxed) +
-                   atomic_load_explicit(&heap->free_count, memory_order_relaxed) <
-               heap->max_blocks &&
-           locked_step(heap, populate_one)) {}
+    const uint32_t used = atomic_load_explicit(&heap->gen0_used, memory_order_relaxed);
+    const uint32_t budget = atomic_load_explicit(&heap->gen0_budget, memory_order_relaxed);
+    const uint32_t ready = atomic_load_explicit(&heap->free_count, memory_order_relaxed);
+    return ready < atomic_load_explicit(&heap->survivors, memory_order_relaxed) + (used < budget ? budget - used : 0) &&
+           atomic_load_explicit(&heap->used_blocks, memory_order_relaxed) + ready < heap->max_blocks;
 }
+
+void tenure__populate_one(tenure_heap *heap) { populate_one(heap); }
+
+bool tenure__populate_ahead(tenure_heap *heap) { return tenure__blocks_short(heap) && locked_step(heap, populate_one); }
 
 /* False: the system keeps it, contents and all (locked memory, say). */
 static bool give_back(tenure_heap *heap, uint32_t block, uint32_t blocks)

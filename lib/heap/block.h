@@ -37,6 +37,16 @@ enum {
 static inline uint8_t tenure__kind(unsigned generation) { return (uint8_t)(generation + 1); }
 static inline unsigned tenure__kind_generation(uint8_t kind) { return (kind & TENURE__KIND_GENERATION) - 1u; }
 
+/* How long ago a Gen 0 block was handed out, in blocks that were handed out since: 0 for the last MiB, 1 for the one
+ * before, 2 for the two before, 3 for the four before, ... The last age is that of all that is older than Gen 0. */
+enum { TENURE__AGES = 8, TENURE__AGE_OLD = TENURE__AGES - 1, TENURE__AGE_SHIFT = 20 - TENURE__BLOCK_SHIFT };
+static inline unsigned tenure__age(uint32_t since)
+{
+    const uint32_t mib = since >> TENURE__AGE_SHIFT;
+    const unsigned age = mib == 0 ? 0 : 32 - (unsigned)__builtin_clz(mib);
+    return age < TENURE__AGE_OLD ? age : TENURE__AGE_OLD - 1;
+}
+
 /* Flags of a block. Set in stops by any worker (atomic or), or by a barrier where it says so. */
 enum {
     TENURE__BLOCK_KEEPS = 1,        /* some objects stay: settled at the end of the stop */
@@ -63,6 +73,7 @@ typedef struct tenure__block {
     uint32_t large_offset;            /* head: of the payload from the block's start */
     uint8_t sparse;   /* in stops: what stays here becomes (or remains) Gen 1, and the block is nursery again */
     uint8_t returned; /* memory was given back since it was last used */
+    uint8_t age;      /* in stops, of what is collected young: tenure__age */
 } tenure__block;
 
 /* Bits of one block in a bitmap. Words are accessed relaxed: whoever owns the block writes them, or all workers by

@@ -54,7 +54,6 @@ static tenure_status create_parts(tenure_heap *heap)
     status = tenure__checks_create(heap);
     if (status != TENURE_OK) return status;
     tenure__sizing_init(heap);
-    atomic_store(&heap->populate_blocks, TENURE__COMMIT_BLOCKS);
     return TENURE_OK;
 }
 

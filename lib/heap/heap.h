@@ -84,7 +84,8 @@ typedef struct tenure__worker {
     uintptr_t ring[TENURE__RING];
     tenure__buffer buffers[3][TENURE__BLOCK_SORTS]; /* by generation (1 and 2) and sort */
     uint32_t remembered;                            /* packets of Gen 2->1 entries that this worker found */
-    uint64_t copied_bytes, copied_objects, pinned_objects, stayed_objects, logged_objects;
+    uint64_t copied_granules[TENURE__AGES];         /* by age of the block that they came from */
+    uint64_t copied_objects, pinned_objects, stayed_objects, logged_objects;
     uint64_t ephemeron_looks; /* at ephemerons, in this collection */
     uint64_t nospace;         /* torture: every other copy finds no memory */
     uintptr_t stack[TENURE__STACK_WORDS];
@@ -120,7 +121,7 @@ typedef struct tenure__site {
 } tenure__site;
 /* Mappings that mirror the arena; NULL: not wanted. */
 typedef struct tenure__checks {
-    uintptr_t *shadow; /* barriers; a word for each: references of older objects after the last collection. Stopped */
+    uintptr_t *shadow;   /* barriers; a word for each: references of older objects after the last collection. Stopped */
     tenure__site *sites; /* for each granule. Its owner, or stopped */
     bool vacates;        /* roots: emptied blocks are closed */
 } tenure__checks;
@@ -195,18 +196,20 @@ typedef struct tenure__order {
     const char *reason;
 } tenure__order;
 
-/* How Gen 0's budget finds its size; lib/collection/sizing.c. */
+/* What is known of survival and of what collections cost, from which Gen 0's budget follows; lib/collection/sizing.c.
+ */
 typedef struct tenure__budget {
-    unsigned level, held_level, level_max;
-    unsigned level_first; /* what the mutators that run get at first, unless that is too much */
-    unsigned left;        /* collections to the end of the trial or the hold */
-    unsigned hold;        /* length of the next hold */
-    unsigned runners;     /* mutators that the level was last raised for */
-    bool rising, trying, up;
-    uint64_t cost_ns, allocated_bytes; /* since it began */
-    double held_cost;                  /* ns a byte at the held level */
-    double reference_cost;             /* the best of the way down */
-    uint64_t work_average_ns;          /* of a young collection */
+    unsigned level_most;                /* constant */
+    unsigned level, level_max;          /* level n: 2^n MiB */
+    _Atomic unsigned runners;           /* mutators that run at the same time, at most and of late */
+    unsigned runners_since;             /* collections since there were so many */
+    unsigned known;                     /* ages that were seen */
+    double alive[TENURE__AGES];         /* by age: which part of what was allocated then lives */
+    double stop_ns;                     /* CPU time of a collection beside what it traces */
+    double reach_ns;                    /* from the request to the stop */
+    double trace_ns, copied_bytes;      /* the later they were, the more they count */
+    double mutator_ns, allocated_bytes; /* likewise */
+    uint64_t ended_ns;                  /* of the last collection, since the heap was created */
 } tenure__budget;
 
 struct tenure_heap {
@@ -292,6 +295,7 @@ struct tenure_heap {
     _Atomic uint64_t gen2_trigger_blocks;
     uint64_t gen2_most_blocks;    /* with holes, and a full one is due; guarded likewise */
     tenure__budget budget;        /* stopped */
+    _Atomic uint32_t survivors;   /* blocks that the next collection may copy to, and that should lie ready; about */
     uint32_t direct_promotions;   /* Gen 0+1 collections since Gen 1's survival was measured; stopped */
     uint64_t gen0_copied_average; /* bytes a Gen 0 collection; stopped */
     uint64_t gen1_copied_bytes;   /* into Gen 1 since it was last collected; stopped */
@@ -309,7 +313,9 @@ struct tenure_heap {
     void *oom_arg;
 
     /* this collection; stopped */
-    int condemned;              /* oldest generation collected */
+    int condemned;        /* oldest generation collected */
+    uint32_t gen0_handed; /* blocks of Gen 0 */
+    uint64_t copied_by_age[TENURE__AGES];
     unsigned target;            /* generation of copies */
     bool arm_all;               /* logs had overflowed: sweeping arms every survivor */
     bool some_sparse;           /* some block was found sparse: objects that stay in it end in Gen 1 */
@@ -339,12 +345,11 @@ struct tenure_heap {
 
     /* the daemon; lib/collection/daemon.c */
     pthread_t daemon;
-    _Atomic bool daemon_gone;         /* this process is a child, and has no daemon yet */
-    _Atomic uint32_t populate_blocks; /* free blocks that the daemon keeps ready */
-    _Atomic uint32_t fresh_taken;     /* blocks that were taken without having been populated */
-    uint64_t used_peak_blocks;        /* since memory was last given back; daemon only */
-    uint64_t returned_at;             /* collections completed then; daemon only */
-    _Atomic uint32_t daemon_wake;     /* futex: changes with every request */
+    _Atomic bool daemon_gone;     /* this process is a child, and has no daemon yet */
+    uint64_t populated_at;        /* collections completed when enough lay ready, plus one; daemon only */
+    uint64_t used_peak_blocks;    /* since memory was last given back; daemon only */
+    uint64_t returned_at;         /* collections completed then; daemon only */
+    _Atomic uint32_t daemon_wake; /* futex: changes with every request */
     _Atomic bool daemon_stops;
     _Atomic uint32_t wanted[3];        /* tickets: collections asked for, by generation */
     uint32_t served[3];                /* drawn before the daemon's collection stopped the world; daemon */
@@ -429,8 +434,12 @@ uint32_t tenure__run_take(tenure_heap *heap, uint32_t blocks, bool *zeroed);
 void tenure__run_give(tenure_heap *heap, uint32_t head);
 /* Memory that is committed: its pages are there, and whoever writes it next meets no page fault. */
 void tenure__populate(void *start, size_t bytes);
-/* Commits and populates so that that many blocks can be taken without a system call. Daemon. */
-void tenure__arena_populate(tenure_heap *heap, uint32_t blocks);
+/* Fewer free blocks lie ready than Gen 0 will still take and the next collection copy to. */
+bool tenure__blocks_short(const tenure_heap *heap);
+/* One block more. A mutator: better now than in the stop where it is missing. */
+void tenure__populate_one(tenure_heap *heap);
+/* The same, until there are enough (or no more are to be had): false. Daemon. */
+bool tenure__populate_ahead(tenure_heap *heap);
 /* Gives back free memory beyond what should be kept; returns whether there is more. Daemon. */
 bool tenure__arena_return(tenure_heap *heap, uint32_t keep_blocks);
 /* In a forked child: the runs that the daemon was giving back and that threads were zeroing are free. */

@@ -1,4 +1,5 @@
 /* Which collection comes when: thresholds, counts, growth, off-heap memory, and none while disabled. */
+#include "lib/collection/cycle.h"
 #include "tests/support.h"
 #include <sched.h>
 #include <signal.h>
@@ -178,13 +179,12 @@ Test(sizing, enable_without_disable, .signal = SIGABRT)
     tenure_enable(heap);
 }
 
-/* A start that keeps everything is collected in small parts, straight into Gen 2 as soon as it is seen; what then drops
- * all that it allocates soon gets one mutator's share. */
+/* A start that keeps everything is collected in small parts, straight into Gen 2 as soon as it is seen. */
 Test(sizing, starts_small)
 {
     heap_end(heap, self);
     begin_with("max_heap=256m");
-    cr_expect(eq(u64, stats_of(heap).gen0_budget_bytes, 4u << 20));
+    cr_expect(eq(u64, stats_of(heap).gen0_budget_bytes, 1u << 20));
     for (unsigned collection = 0; collection < 2; collection++)
         for (const uint64_t before = collections_of(heap); collections_of(heap) == before;) {
             node *first = tenure_new(self, node_type);
@@ -193,12 +193,97 @@ Test(sizing, starts_small)
         }
     cr_expect(eq(u64, stats_of(heap).collections[0], 1));
     cr_expect(eq(u64, stats_of(heap).collections[1], 1));
-    root = 0;
-    for (unsigned i = 0; i < 100 && stats_of(heap).gen0_budget_bytes < 16u << 20; i++) spend_budget(self);
-    cr_expect(ge(u64, stats_of(heap).gen0_budget_bytes, 16u << 20));
 }
 
-/* Adapted: the budget stays within what max_heap allows, and returns to one mutator's share. */
+/* What a program teaches the heap about itself: how much is alive of what was allocated so many MiB ago, CPU time for
+ * each byte copied and for each byte allocated, in hundredths of a nanosecond. Budget in MiB after some collections. */
+static uint64_t reach_ns;
+static uint64_t learnt(double (*alive)(unsigned mib), unsigned copy, unsigned mutator)
+{
+    for (unsigned i = 0; i < 300; i++) {
+        const uint64_t budget = stats_of(heap).gen0_budget_bytes;
+        tenure_collection event = { .generation = 1, .workers = 1, .pin_ns = 5000, .reach_ns = reach_ns };
+        memset(heap->copied_by_age, 0, sizeof heap->copied_by_age);
+        for (unsigned mib = 0; mib < budget >> 20; mib++) {
+            const uint64_t copied = (uint64_t)(alive(mib) * (1 << 20));
+            heap->copied_by_age[tenure__age(mib << TENURE__AGE_SHIFT)] += copied;
+            event.copied_bytes += copied;
+        }
+        heap->gen0_handed = (uint32_t)(budget >> TENURE__BLOCK_SHIFT);
+        event.before_bytes[0] = budget;
+        event.cpu_ns = event.pin_ns + event.copied_bytes * copy / 100;
+        event.at_ns = tenure__now_ns() - heap->created_ns + budget * mutator / 100;
+        tenure__sizing_update(heap, &event);
+    }
+    return stats_of(heap).gen0_budget_bytes >> 20;
+}
+
+static double nearly_all(unsigned mib) { return mib < 1000 ? 0.97 : 0; }
+static double few_for_ever(unsigned mib) { return mib < 1000 ? 0.016 : 0; }
+static double most_for_a_while(unsigned mib) { return mib < 3 ? 0.8 : mib < 8 ? 0.1 : 0; }
+static double none(unsigned mib) { return 0 * mib; }
+
+/* The smallest budget that costs little more than any other: pauses are short where it does not matter to the program,
+ * and longer where it does. */
+Test(sizing, budget_knows_survival)
+{
+    heap_end(heap, self);
+    begin_with("max_heap=1g");
+    const uint64_t start = learnt(nearly_all, 45, 200);
+    cr_expect(start <= 4, "all survives whatever the size: %zu MiB", (size_t)start);
+    const uint64_t trees = learnt(most_for_a_while, 60, 20);
+    cr_expect(trees >= 16, "what dies with age: %zu MiB", (size_t)trees);
+    const uint64_t requests = learnt(few_for_ever, 200, 70);
+    cr_expect(requests <= 2, "few survive whatever the size: %zu MiB", (size_t)requests);
+    reach_ns = 2000000;
+    const uint64_t others = learnt(few_for_ever, 200, 70);
+    cr_expect(others >= 8, "few survive, but each stop waits for a processor: %zu MiB", (size_t)others);
+    reach_ns = 0;
+    const uint64_t again = learnt(most_for_a_while, 60, 20);
+    cr_expect(again >= 16, "a program that changes: %zu MiB", (size_t)again);
+    const uint64_t garbage_only = learnt(none, 60, 20);
+    cr_expect(garbage_only <= 4, "all dies at once: %zu MiB", (size_t)garbage_only);
+}
+
+/* Of Gen 0's blocks each is as old as there are later ones; what they hold that lives is counted by age. */
+Test(sizing, survivors_by_age)
+{
+    heap_end(heap, self);
+    begin_with("max_heap=256m,gen0=4m");
+    collect(self, TENURE_GEN0);
+    root = tenure_new(self, node_type);
+    garbage((3u << 20) + (1u << 19));
+    node *young = tenure_new(self, node_type);
+    tenure_store(self, root, &root->next, young);
+    collect(self, TENURE_GEN0);
+    cr_expect(eq(u64, heap->copied_by_age[0], 32), "the last MiB");
+    cr_expect(eq(u64, heap->copied_by_age[1], 0));
+    cr_expect(eq(u64, heap->copied_by_age[2], 32), "the third and the fourth");
+    collect(self, TENURE_GEN1);
+    cr_expect(eq(u64, heap->copied_by_age[TENURE__AGE_OLD], 64));
+}
+
+/* So many blocks lie ready as the last collection copied to, when Gen 0 is spent: none is fetched from the system in a
+ * stop. */
+Test(sizing, memory_lies_ready)
+{
+    heap_end(heap, self);
+    begin_with("max_heap=256m,gen0=2m,gen1_after=1");
+    for (unsigned i = 0; i < 20; i++) {
+        for (const uint64_t before = collections_of(heap); collections_of(heap) == before;) {
+            for (unsigned made = 0; made < 500; made++) { /* half a block */
+                node *first = tenure_new(self, node_type);
+                first->next = root;
+                root = first;
+            }
+            if (i > 0 && atomic_load(&heap->gen0_used) >= 60)
+                cr_assert(ge(u32, atomic_load(&heap->free_count), atomic_load(&heap->survivors)));
+        }
+        if (i > 0) cr_assert(ge(u32, atomic_load(&heap->survivors), 48));
+    }
+}
+
+/* Adapted: the budget stays within what max_heap allows. */
 Test(sizing, adapted_budget_has_bounds)
 {
     heap_end(heap, self);
