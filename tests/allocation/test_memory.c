@@ -157,8 +157,9 @@ Test(memory, exhausted_with_the_usual_budget) { exhaust("max_heap=16m,verify=bef
 Test(memory, exhausted_daemon_leads) { exhaust("max_heap=16m,lead=daemon,verify=before,after", 10u << 20); }
 Test(memory, exhausted_under_torture)
 {
-    /* Every other copy stays where it is: blocks are never full. */
-    exhaust("max_heap=16m,torture=overflow,evacuate,nospace,verify=after", 5u << 20);
+    /* Every other copy stays where it is: blocks are never full. With less of Gen 0 more collections leave such blocks,
+     * and how many varies by more than a tenth. */
+    exhaust("max_heap=16m,gen0=4m,torture=overflow,evacuate,nospace,verify=after", 5u << 20);
 }
 
 Test(memory, the_handler_lets_go)
@@ -234,7 +235,8 @@ static void returned(bool large)
     cr_assert(gt(u64, full.committed_bytes, mib * 9 / 10 << 20));
     root = NULL;
     collect(self, TENURE_GEN2);
-    while (stats_of(heap).committed_bytes > full.committed_bytes / 10) sched_yield(); /* the test's time limit ends it */
+    while (stats_of(heap).committed_bytes > full.committed_bytes / 10)
+        sched_yield(); /* the test's time limit ends it */
     cr_expect(ge(u64, stats_of(heap).returned_bytes, full.committed_bytes / 10 * 9 - full.returned_bytes));
     if (!SHADOWED) cr_expect(lt(sz, resident_pages(), full_pages / 4), "the system agrees");
     /* And it can be had again, zeroed. */

@@ -19,12 +19,14 @@ static void *collect_twice(void *heap)
     return NULL;
 }
 
-/* The stack of an idle thread is scanned once, then looked at (verify=) for changes: words that nobody wrote are in it. */
+/* The stack of an idle thread is scanned once, then looked at (verify=) for changes: words that nobody wrote are in it.
+ */
 static int idle_while_another_collects(tenure_heap *heap, tenure_thread *self)
 {
     pthread_t thread;
-    volatile long unwritten[64];
+    volatile long unwritten[64]; /* the first word alone is written */
     unwritten[0] = 0;
+    (void)unwritten;
     tenure_enter_idle(self);
     const int error = pthread_create(&thread, NULL, collect_twice, heap);
     if (error == 0) pthread_join(thread, NULL);
