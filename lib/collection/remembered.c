@@ -19,6 +19,8 @@ static void log_entry(tenure__allocator *allocator, uintptr_t address, uintptr_t
     atomic_store_explicit(&heap->rescan, true, memory_order_relaxed);
 }
 
+static uint32_t all_lines(unsigned first) { return (((uint32_t)1 << TENURE__CARD_LINES) - 1) << first; }
+
 static void dirty_card(tenure__allocator *allocator, uintptr_t slot)
 {
     tenure_heap *heap = allocator->mutator.record.heap;
@@ -29,8 +31,9 @@ static void dirty_card(tenure__allocator *allocator, uintptr_t slot)
         atomic_store_explicit(card, (uint8_t)(state | TENURE__CARD_DIRTY), memory_order_relaxed);
     const uint32_t index = tenure__block_index(heap, slot);
     tenure__block *block = &heap->blocks[index];
-    if ((tenure__flags_of(block) & TENURE__BLOCK_CARDS) == 0 &&
-        (atomic_fetch_or_explicit(&block->flags, TENURE__BLOCK_CARDS, memory_order_relaxed) & TENURE__BLOCK_CARDS) == 0)
+    const uint32_t flags = TENURE__BLOCK_CARDS | tenure__card_line(slot, TENURE__BLOCK_LINES);
+    if ((tenure__flags_of(block) & flags) != flags &&
+        (atomic_fetch_or_explicit(&block->flags, flags, memory_order_relaxed) & TENURE__BLOCK_CARDS) == 0)
         log_entry(allocator, tenure__block_start(heap, index), TENURE__ENTRY_CARDS);
 }
 
@@ -162,7 +165,8 @@ static uint64_t share_list(tenure_heap *heap, uint32_t *list)
 static void clear_cards(tenure_heap *heap, uint32_t block)
 {
     memset((void *)&heap->cards[(size_t)block * TENURE__CARDS], 0, TENURE__CARDS);
-    tenure__flags_clear(&heap->blocks[block], TENURE__BLOCK_CARDS | TENURE__BLOCK_CARDS_OLD);
+    tenure__flags_clear(&heap->blocks[block], TENURE__BLOCK_CARDS | TENURE__BLOCK_CARDS_OLD |
+                                                  all_lines(TENURE__BLOCK_LINES) | all_lines(TENURE__BLOCK_LINES_OLD));
 }
 
 static bool is_frozen(const tenure_heap *heap, uintptr_t address)
@@ -275,8 +279,8 @@ static void remember_card(tenure__worker *worker, uintptr_t slot)
         &heap->cards[(slot - heap->base) >> TENURE__CARD_SHIFT], TENURE__CARD_OLD, memory_order_relaxed);
     /* acq_rel: pairs with the clear in process_cards. Either that comes later and sees the card, or this sees the flag
      * gone and puts the block on the list again. */
-    if (atomic_fetch_or_explicit(&heap->blocks[block].flags, TENURE__BLOCK_CARDS_OLD, memory_order_acq_rel) &
-        TENURE__BLOCK_CARDS_OLD)
+    const uint32_t flags = TENURE__BLOCK_CARDS_OLD | tenure__card_line(slot, TENURE__BLOCK_LINES_OLD);
+    if (atomic_fetch_or_explicit(&heap->blocks[block].flags, flags, memory_order_acq_rel) & TENURE__BLOCK_CARDS_OLD)
         return;
     if (!tenure__packet_append(
             &heap->packets, &worker->remembered, tenure__block_start(heap, block) | TENURE__ENTRY_CARDS_OLD)) {
@@ -356,18 +360,23 @@ void tenure__scan_again(tenure__worker *worker, uintptr_t object, uint64_t heade
 
 typedef uint64_t __attribute__((may_alias)) eight_cards;
 
-/* The cards of the block in that state; what they cover is on its way into the cache. Most blocks have few, so eight
- * are looked at at a time. relaxed: other workers remember cards meanwhile; see process_cards for those. */
-static void find_cards(tenure_heap *heap, uint32_t block, uint8_t wanted, uint64_t found[TENURE__CARDS / 64])
+/* The cards of the block in that state, of the lines whose bits are set in lines; what they cover is on its way into
+ * the cache. Most lines have few, so eight are looked at at a time. relaxed: other workers remember cards meanwhile;
+ * see process_cards for those. */
+static void find_cards(
+    tenure_heap *heap, uint32_t block, uint8_t wanted, uint32_t lines, uint64_t found[TENURE__CARD_LINES])
 {
     const eight_cards *cards = (const eight_cards *)&heap->cards[(size_t)block * TENURE__CARDS];
     const uintptr_t start = tenure__block_start(heap, block);
-    for (unsigned i = 0; i < TENURE__CARDS / 8; i++) {
-        uint64_t bits = __atomic_load_n(&cards[i], __ATOMIC_RELAXED) & (0x0101010101010101u * wanted);
-        for (; bits != 0; bits &= bits - 1) {
-            const unsigned card = i * 8 + (unsigned)__builtin_ctzll(bits) / 8;
-            found[card / 64] |= (uint64_t)1 << card % 64;
-            __builtin_prefetch((const void *)(start + card * CARD_BYTES));
+    for (; lines != 0; lines &= lines - 1) {
+        const unsigned line = (unsigned)__builtin_ctz(lines);
+        for (unsigned i = line * 8; i < line * 8 + 8; i++) {
+            uint64_t bits = __atomic_load_n(&cards[i], __ATOMIC_RELAXED) & (0x0101010101010101u * wanted);
+            for (; bits != 0; bits &= bits - 1) {
+                const unsigned card = i * 8 + (unsigned)__builtin_ctzll(bits) / 8;
+                found[line] |= (uint64_t)1 << card % 64;
+                __builtin_prefetch((const void *)(start + card * CARD_BYTES));
+            }
         }
     }
 }
@@ -392,16 +401,17 @@ static void process_cards(tenure__worker *worker, uintptr_t entry)
     const uintptr_t object = tenure__run_object(heap, tenure__run_head(heap, block));
     const uint64_t header = tenure__header_load(object);
     if (!is_root(heap, object, header)) return;
-    /* acq_rel: pairs with remember_card. */
-    atomic_fetch_and_explicit(&heap->blocks[block].flags,
-        ~(uint32_t)(old ? TENURE__BLOCK_CARDS_OLD : TENURE__BLOCK_CARDS), memory_order_acq_rel);
     if (deferred(worker, header, entry)) return;
-    uint64_t found[TENURE__CARDS / 64] = { 0 };
-    find_cards(heap, block, wanted, found);
-    for (unsigned word = 0; word < TENURE__CARDS / 64; word++)
-        for (uint64_t bits = found[word]; bits != 0; bits &= bits - 1)
+    const unsigned first = old ? TENURE__BLOCK_LINES_OLD : TENURE__BLOCK_LINES;
+    /* acq_rel: pairs with remember_card. */
+    const uint32_t flags = atomic_fetch_and_explicit(&heap->blocks[block].flags,
+        ~(all_lines(first) | (old ? TENURE__BLOCK_CARDS_OLD : TENURE__BLOCK_CARDS)), memory_order_acq_rel);
+    uint64_t found[TENURE__CARD_LINES] = { 0 };
+    find_cards(heap, block, wanted, flags >> first & all_lines(0), found);
+    for (unsigned line = 0; line < TENURE__CARD_LINES; line++)
+        for (uint64_t bits = found[line]; bits != 0; bits &= bits - 1)
             process_card(
-                worker, object, start + ((uintptr_t)word * 64 + (uintptr_t)__builtin_ctzll(bits)) * CARD_BYTES, wanted);
+                worker, object, start + ((uintptr_t)line * 64 + (uintptr_t)__builtin_ctzll(bits)) * CARD_BYTES, wanted);
 }
 
 void tenure__process_old_entry(tenure__worker *worker, uintptr_t entry)

@@ -56,10 +56,20 @@ enum {
     TENURE__BLOCK_CARDS_OLD = 16,   /* some card is remembered and the block is on the Gen 2->1 list */
     TENURE__BLOCK_RESCAN_NEXT = 32, /* in stops: RESCAN for the next collection */
     TENURE__BLOCK_OLD_PINS = 64,    /* in stops: an idle thread pins something here, which shall end in Gen 2 */
-    TENURE__BLOCK_OPEN = 128        /* a worker's buffer lies in it, or a mutator's chunk */
+    TENURE__BLOCK_OPEN = 128,       /* a worker's buffer lies in it, or a mutator's chunk */
+    /* From these bits on, for each cache line of its cards: some card of the line is dirty, is remembered. */
+    TENURE__BLOCK_LINES = 16,
+    TENURE__BLOCK_LINES_OLD = 24,
+    TENURE__CARD_LINES = TENURE__CARDS / 64
 };
 
 /* A cache line each: neighbours belong to different mutators, which write here for every window. */
+/* The bit of the line with the slot's card; first: TENURE__BLOCK_LINES or TENURE__BLOCK_LINES_OLD. */
+static inline uint32_t tenure__card_line(uintptr_t slot, unsigned first)
+{
+    return (uint32_t)1 << (first + (slot & (TENURE__BLOCK_BYTES - 1)) / (TENURE__BLOCK_BYTES / TENURE__CARD_LINES));
+}
+
 typedef struct tenure__block {
     _Alignas(64) _Atomic uint32_t flags;
     uint32_t next; /* in a list of blocks, plus one; owner of the list */

@@ -57,9 +57,10 @@ static bool card_covers(tenure__verification *check, uintptr_t slot, unsigned ta
     const uint8_t card =
         atomic_load_explicit(&heap->cards[(slot - heap->base) >> TENURE__CARD_SHIFT], memory_order_relaxed);
     const uint32_t flags = tenure__flags_of(&heap->blocks[tenure__block_index(heap, slot)]);
-    return (flags & TENURE__BLOCK_RESCAN) != 0 ||
-           ((card & TENURE__CARD_DIRTY) != 0 && (flags & TENURE__BLOCK_CARDS) != 0) ||
-           (target == 1 && (card & TENURE__CARD_OLD) != 0 && (flags & TENURE__BLOCK_CARDS_OLD) != 0);
+    const uint32_t dirty = TENURE__BLOCK_CARDS | tenure__card_line(slot, TENURE__BLOCK_LINES);
+    const uint32_t remembered = TENURE__BLOCK_CARDS_OLD | tenure__card_line(slot, TENURE__BLOCK_LINES_OLD);
+    return (flags & TENURE__BLOCK_RESCAN) != 0 || ((card & TENURE__CARD_DIRTY) != 0 && (flags & dirty) == dirty) ||
+           (target == 1 && (card & TENURE__CARD_OLD) != 0 && (flags & remembered) == remembered);
 }
 
 static void check_edge(tenure__verification *check, uintptr_t slot, uintptr_t target)
@@ -280,11 +281,15 @@ static void check_run(tenure__verification *check, uint32_t head)
 static void check_cards(tenure__verification *check, uint32_t block)
 {
     tenure_heap *heap = check->heap;
-    if (tenure__flags_of(&heap->blocks[block]) & (TENURE__BLOCK_CARDS | TENURE__BLOCK_RESCAN)) return;
+    const uint32_t flags = tenure__flags_of(&heap->blocks[block]);
+    if (flags & TENURE__BLOCK_RESCAN) return;
     const _Atomic uint8_t *cards = &heap->cards[(size_t)block * TENURE__CARDS];
-    for (unsigned i = 0; i < TENURE__CARDS; i++)
-        if (atomic_load_explicit(&cards[i], memory_order_relaxed) & TENURE__CARD_DIRTY)
+    for (unsigned i = 0; i < TENURE__CARDS; i++) {
+        const uint32_t dirty =
+            TENURE__BLOCK_CARDS | tenure__card_line((uintptr_t)i << TENURE__CARD_SHIFT, TENURE__BLOCK_LINES);
+        if ((flags & dirty) != dirty && (atomic_load_explicit(&cards[i], memory_order_relaxed) & TENURE__CARD_DIRTY))
             tenure__fault(check, "card %u of block %u is dirty, the block is not logged", i, block);
+    }
 }
 
 /* Returns the blocks that are nobody's yet: their owner zeroes them. */

@@ -67,6 +67,13 @@ Test(verify, dirty_card_of_a_block_that_is_not_logged)
     heap->cards[((uintptr_t)&array[2000] - heap->base) >> TENURE__CARD_SHIFT] |= TENURE__CARD_DIRTY;
     expect_damage();
 }
+Test(verify, dirty_card_of_a_line_that_is_not_logged)
+{
+    TENURE_SET_AT(self, array, 100, young);
+    verify(self);
+    heap->cards[((uintptr_t)&array[2000] - heap->base) >> TENURE__CARD_SHIFT] |= TENURE__CARD_DIRTY;
+    expect_damage();
+}
 Test(verify, store_without_barrier_into_gen2)
 {
     old->next = tenure_new(self, node_type);
