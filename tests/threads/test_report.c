@@ -199,6 +199,7 @@ Test(report, a_thread_in_a_raw_condition_wait)
 /* --- deadlocks --- */
 
 static _Atomic pid_t owner_tid;
+static _Atomic int owning; /* so many own what they should; up: the one that is stuck runs outside of regions */
 static pthread_t owner_thread;
 
 /* It owns the mutex, and parks. */
@@ -207,7 +208,7 @@ static void *own_and_park(void *unused)
     tenure_thread *self = attach_as("owner");
     atomic_store(&owner_tid, gettid());
     REQUIRE(pthread_mutex_lock(&mutex) == 0);
-    atomic_fetch_add(&up, 1);
+    atomic_fetch_add(&owning, 1);
     await_polling(self, &go, 1);
     REQUIRE(pthread_mutex_unlock(&mutex) == 0);
     tenure_detach(self);
@@ -233,8 +234,9 @@ static void *lock_owned(void *unused)
     owner_thread = start_thread(own_and_park, NULL);
     {
         TENURE_BLOCKING_SCOPE(self);
-        await(&up, 1);
+        await(&owning, 1);
     }
+    atomic_fetch_add(&up, 1);
     lock_until_released(&mutex);
     tenure_detach(self);
     join_thread(owner_thread);
@@ -260,7 +262,7 @@ Test(report, a_thread_that_waits_for_a_mutex_whose_owner_is_parked)
 static void *own_second(void *unused)
 {
     REQUIRE(pthread_mutex_lock(&second_mutex) == 0);
-    atomic_fetch_add(&up, 1);
+    atomic_fetch_add(&owning, 1);
     lock_until_released(&mutex);
     REQUIRE(pthread_mutex_unlock(&second_mutex) == 0);
     return unused;
@@ -273,10 +275,11 @@ static void *lock_owned_in_turn(void *unused)
     {
         TENURE_BLOCKING_SCOPE(self);
         owner_thread = start_thread(own_and_park, NULL);
-        await(&up, 1);
+        await(&owning, 1);
         between = start_thread(own_second, NULL);
-        await(&up, 2);
+        await(&owning, 2);
     }
+    atomic_fetch_add(&up, 1);
     lock_until_released(&second_mutex);
     tenure_detach(self);
     join_thread(between);
@@ -286,16 +289,7 @@ static void *lock_owned_in_turn(void *unused)
 
 Test(report, a_chain_of_owners_through_a_thread_that_is_not_attached)
 {
-    pthread_t thread = start_thread(lock_owned_in_turn, NULL);
-    await(&up, 2);
-    pthread_t requester = start_thread(collect_when_asked, NULL);
-    await(&up, 3);
-    atomic_store(&request, 1);
-    await(&late_reports, 1);
-    release_by_flag();
-    await(&reached_reports, 1);
-    join_thread(thread);
-    join_thread(requester);
+    stop_late_for(lock_owned_in_turn, release_by_flag);
     cr_expect(expect_one("\"stuck\"", TENURE_STRAGGLER_MUTEX)->deadlock);
     EXPECT_SAYS(&captured[0], "not attached: waits for the lock");
     EXPECT_SAYS(&captured[0], "parked for this stop");
@@ -471,7 +465,7 @@ static void *own_for_the_handler(void *unused)
 {
     tenure_thread *self = attach_as("owner");
     REQUIRE(pthread_mutex_lock(&mutex) == 0);
-    atomic_fetch_add(&up, 1);
+    atomic_fetch_add(&owning, 1);
     await_polling(self, &go, 1);
     tenure_detach(self);
     return unused;
@@ -483,8 +477,9 @@ static void *lock_raw(void *unused)
     owner_thread = start_thread(own_for_the_handler, NULL);
     {
         TENURE_BLOCKING_SCOPE(self);
-        await(&up, 1);
+        await(&owning, 1);
     }
+    atomic_fetch_add(&up, 1);
     REQUIRE(pthread_mutex_lock(&mutex) == 0);
     REQUIRE(pthread_mutex_unlock(&mutex) == 0);
     atomic_store(&go, 1);
