@@ -401,11 +401,14 @@ static void process_cards(tenure__worker *worker, uintptr_t entry)
     const uintptr_t object = tenure__run_object(heap, tenure__run_head(heap, block));
     const uint64_t header = tenure__header_load(object);
     if (!is_root(heap, object, header)) return;
-    if (deferred(worker, header, entry)) return;
+    tenure__block *info = &heap->blocks[block];
     const unsigned first = old ? TENURE__BLOCK_LINES_OLD : TENURE__BLOCK_LINES;
-    /* acq_rel: pairs with remember_card. */
-    const uint32_t flags = atomic_fetch_and_explicit(&heap->blocks[block].flags,
-        ~(all_lines(first) | (old ? TENURE__BLOCK_CARDS_OLD : TENURE__BLOCK_CARDS)), memory_order_acq_rel);
+    /* The entry is off the list, also if deferring it overflows. acq_rel, both: pair with remember_card. The lines stay
+     * for the entry's turn; a line that is remembered between the two is seen and remembered anew. */
+    atomic_fetch_and_explicit(
+        &info->flags, ~(uint32_t)(old ? TENURE__BLOCK_CARDS_OLD : TENURE__BLOCK_CARDS), memory_order_acq_rel);
+    if (deferred(worker, header, entry)) return;
+    const uint32_t flags = atomic_fetch_and_explicit(&info->flags, ~all_lines(first), memory_order_acq_rel);
     uint64_t found[TENURE__CARD_LINES] = { 0 };
     find_cards(heap, block, wanted, flags >> first & all_lines(0), found);
     for (unsigned line = 0; line < TENURE__CARD_LINES; line++)

@@ -63,13 +63,13 @@ enum {
     TENURE__CARD_LINES = TENURE__CARDS / 64
 };
 
-/* A cache line each: neighbours belong to different mutators, which write here for every window. */
 /* The bit of the line with the slot's card; first: TENURE__BLOCK_LINES or TENURE__BLOCK_LINES_OLD. */
 static inline uint32_t tenure__card_line(uintptr_t slot, unsigned first)
 {
     return (uint32_t)1 << (first + (slot & (TENURE__BLOCK_BYTES - 1)) / (TENURE__BLOCK_BYTES / TENURE__CARD_LINES));
 }
 
+/* A cache line each: neighbours belong to different mutators, which write here for every window. */
 typedef struct tenure__block {
     _Alignas(64) _Atomic uint32_t flags;
     uint32_t next; /* in a list of blocks, plus one; owner of the list */
