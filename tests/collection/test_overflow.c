@@ -208,7 +208,7 @@ Test(overflow, nothing_left_for_callbacks)
 
 /* Custom objects on the Gen 2->1 list, of which most cannot be left to another thread for want of packets: they stay on
  * the list all the same. */
-Test(overflow, remembered_custom_objects)
+static void remembered_custom(size_t count)
 {
     enum { OWNERS = 60 };
     heap_end(heap, self);
@@ -217,14 +217,14 @@ Test(overflow, remembered_custom_objects)
     static holder *owners[OWNERS];
     cr_assert(eq(int, tenure_root_range_add(heap, owners, sizeof owners, TENURE_PRECISE), TENURE_OK));
     for (unsigned i = 0; i < OWNERS; i++) {
-        owners[i] = tenure_new_flex(self, holder_type, 2);
-        owners[i]->count = 2;
+        owners[i] = tenure_new_flex(self, holder_type, count);
+        owners[i]->count = count;
     }
     collect(self, TENURE_GEN2);
     for (unsigned round = 0; round < 20; round++) {
         node *pinned = fresh(round);
         cr_assert(eq(int, tenure_pin(self, pinned), TENURE_OK));
-        for (unsigned i = 0; i < OWNERS; i++) tenure_store(self, owners[i], &owners[i]->slots[0], pinned);
+        for (unsigned i = 0; i < OWNERS; i++) tenure_store(self, owners[i], &owners[i]->slots[count - 1], pinned);
         collect(self, TENURE_GEN0);
         const uint32_t packets = packets_take_all(heap);
         spend_budget(self); /* Gen 0+1, led by a thread that calls no trace function */
@@ -233,6 +233,9 @@ Test(overflow, remembered_custom_objects)
         tenure_unpin(self, pinned);
         collect(self, TENURE_GEN1);
         for (unsigned i = 0; i < 20000; i++) memset(tenure_new_bytes(self, 40), 0xee, 40);
-        for (unsigned i = 0; i < OWNERS; i++) expect_node(owners[i]->slots[0], round);
+        for (unsigned i = 0; i < OWNERS; i++) expect_node(owners[i]->slots[count - 1], round);
     }
 }
+
+Test(overflow, remembered_custom_objects) { remembered_custom(2); }
+Test(overflow, remembered_cards_of_custom_objects) { remembered_custom(5000); }
