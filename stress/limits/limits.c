@@ -1,27 +1,16 @@
 /* stress-limits NAME [AMOUNT]: one extreme at a time. Each checks its data and prints what it took. */
+#include "parts.h"
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tenure.h>
-#include <time.h>
 #include <unistd.h>
-
-#define REQUIRE(condition) \
-    ((condition) ? (void)0 \
-                 : (fprintf(stderr, "%s:%d: %s: failed\n", __FILE__, __LINE__, #condition), exit(EXIT_FAILURE)))
 
 typedef struct cell {
     struct cell *next;
 } cell;
 TENURE_TYPE(cell_type, cell, next);
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
 
 static tenure_heap *heap_create(void)
 {
@@ -327,12 +316,7 @@ static void limit_heaps(uint64_t amount)
 
 int main(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        void (*run)(uint64_t amount);
-        uint64_t amount;
-        const char *unit;
-    } limits[] = {
+    static const part parts[] = {
         { "threads", limit_threads, 10000, "threads attached and blocked" },
         { "attach", limit_attach, 5000, "threads that come and go" },
         { "object", limit_object, 1024, "MiB in one object" },
@@ -342,18 +326,5 @@ int main(int argc, char **argv)
         { "types", limit_types, 100000, "types" },
         { "heaps", limit_heaps, 100, "heaps" },
     };
-    const size_t count = sizeof limits / sizeof limits[0];
-    for (size_t i = 0; i < count && argc >= 2 && argc <= 3; i++) {
-        if (strcmp(argv[1], limits[i].name) != 0) continue;
-        const uint64_t amount = argc == 3 ? strtoull(argv[2], NULL, 10) : limits[i].amount;
-        printf("%s: %lu %s\n", limits[i].name, (unsigned long)amount, limits[i].unit);
-        const double start = now();
-        limits[i].run(amount);
-        printf("  %.2f s\n", now() - start);
-        return 0;
-    }
-    fprintf(stderr, "usage: stress-limits NAME [AMOUNT]\n");
-    for (size_t i = 0; i < count; i++)
-        fprintf(stderr, "  %-8s %10lu %s\n", limits[i].name, (unsigned long)limits[i].amount, limits[i].unit);
-    return 2;
+    return parts_main(argc, argv, "stress-limits", parts, sizeof parts / sizeof parts[0]);
 }

@@ -1,5 +1,6 @@
 /* stress-memory NAME [AMOUNT]: what a heap takes from the system while a program's needs change. Each checks its data,
  * states a bound, and fails above it. */
+#include "parts.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,23 +9,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define REQUIRE(condition) \
-    ((condition) ? (void)0 \
-                 : (fprintf(stderr, "%s:%d: %s: failed\n", __FILE__, __LINE__, #condition), exit(EXIT_FAILURE)))
-
 /* Plain data that says how long it is and what is in it. */
 typedef struct piece {
     uint64_t bytes, mark;
     uint64_t words[];
 } piece;
 TENURE_TYPE_FLEX(piece_type, piece, words);
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
 
 static uint64_t random_state = 0x9e3779b97f4a7c15u;
 static uint64_t draw(uint64_t below)
@@ -236,27 +226,11 @@ static void memory_container(uint64_t amount_mib)
 
 int main(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        void (*run)(uint64_t amount);
-        uint64_t amount;
-        const char *unit;
-    } parts[] = {
+    static const part parts[] = {
         { "shrink", memory_shrink, 8192, "MiB that the heap grows to" },
         { "fragment", memory_fragment, 256, "MiB that live" },
         { "container", memory_container, 256,
             "MiB that this process's control group may use (in_container makes one)" },
     };
-    const size_t count = sizeof parts / sizeof parts[0];
-    for (size_t i = 0; i < count && argc >= 2 && argc <= 3; i++) {
-        if (strcmp(argv[1], parts[i].name) != 0) continue;
-        const uint64_t amount = argc == 3 ? strtoull(argv[2], NULL, 10) : parts[i].amount;
-        printf("%s: %" PRIu64 " %s\n", parts[i].name, amount, parts[i].unit);
-        parts[i].run(amount);
-        return 0;
-    }
-    fprintf(stderr, "usage: stress-memory NAME [AMOUNT]\n");
-    for (size_t i = 0; i < count; i++)
-        fprintf(stderr, "  %-9s %6" PRIu64 " %s\n", parts[i].name, parts[i].amount, parts[i].unit);
-    return 2;
+    return parts_main(argc, argv, "stress-memory", parts, sizeof parts / sizeof parts[0]);
 }
