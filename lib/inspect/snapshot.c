@@ -38,7 +38,7 @@ typedef struct snapshot {
     tenure__mutator *self;
     const char *path;
     FILE *out;
-    int error; /* of the file; 0: none */
+    int error;            /* of the file; 0: none */
     tenure_status status; /* of the stop */
     bool some_edge;
     uintptr_t object;  /* whose references are being noted */

@@ -59,8 +59,7 @@ static void create(thread *t)
     made->context.uc_stack = (stack_t) { .ss_sp = memory, .ss_size = STACK_BYTES };
     made->context.uc_link = &made->back;
     makecontext(&made->context, begin, 0);
-    made->stack = tenure_stack_add(
-        the_model.heap, memory, memory + STACK_BYTES, &made->context, sizeof made->context);
+    made->stack = tenure_stack_add(the_model.heap, memory, memory + STACK_BYTES, &made->context, sizeof made->context);
     if (made->stack == NULL) model_fail(t, "tenure_stack_add failed");
     t->running = made;
 }

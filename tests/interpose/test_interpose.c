@@ -166,7 +166,8 @@ Test(interpose, mutexes_give_what_they_gave)
     cr_expect(eq(u32, mode_of(self), TENURE__RUNNING));
 }
 
-/* The emulator refuses set_robust_list, and the C library does not look: nobody there ever learns of the owner's death. */
+/* The emulator refuses set_robust_list, and the C library does not look: nobody there ever learns of the owner's death.
+ */
 Test(interpose, robust_mutexes_give_what_they_gave, .disabled = EMULATED)
 {
     pthread_mutex_t robust;

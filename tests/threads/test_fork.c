@@ -530,8 +530,8 @@ static void *own_and_fork(void *of)
     return NULL;
 }
 
-/* Each has what the other waits for. Not under the emulator, which holds locks of its own while a thread begins or ends, and
- * whose fork does not wait for that: a child of then waits for them for ever. */
+/* Each has what the other waits for. Not under the emulator, which holds locks of its own while a thread begins or
+ * ends, and whose fork does not wait for that: a child of then waits for them for ever. */
 Test(fork, two_owners_fork, .disabled = EMULATED)
 {
     pthread_t threads[] = { start_thread(own_and_fork, heap), start_thread(own_and_fork, other),
