@@ -185,10 +185,12 @@ void tenure__populate(void *start, size_t bytes)
 /* Before a block is handed out for the first time; the first of a huge page populates all of it, before the others can
  * be touched, for then there would be no huge page. Several may do it at once. Afterwards the system shall not make
  * huge pages again of those that are given back in part. The advice is for all that is in use: what is populated under
- * an advice of its own stays a mapping of its own, and a process may have only so many. */
+ * an advice of its own stays a mapping of its own, and a process may have only so many. With check=roots somebody else
+ * may have taken the block by now, and its memory be closed again. */
 static void populate_fresh(tenure_heap *heap, uint32_t block)
 {
     const uintptr_t start = tenure__block_start(heap, block);
+    if (heap->checks.vacates) return;
     if (!heap->options.huge_pages) {
         populate((void *)start, TENURE__BLOCK_BYTES); /* one call instead of eight page faults */
     } else if (start % HUGE_BYTES == 0) {

@@ -1,6 +1,9 @@
 /* check=roots: a local that is no root is found at its first use after an allocation. */
 #include "tests/check/told.h"
 #include "threads/system.h"
+#include <pthread.h>
+#include <sched.h>
+#include <sys/mman.h>
 
 typedef struct node {
     struct node *next;
@@ -111,6 +114,41 @@ Test(roots, right_programs_are_right)
 {
     begin_with("max_heap=4m,check=roots,verify=all");
     make_a_list_again_and_again();
+    heap_end(heap, self);
+}
+
+/* A thread that populates a block, as the daemon does, and is late: no stop waits for it. */
+static _Thread_local bool is_late;
+static atomic_bool late_there, late_goes_on;
+int __real_tenure__advise(void *memory, size_t bytes, int advice);
+int __wrap_tenure__advise(void *memory, size_t bytes, int advice);
+int __wrap_tenure__advise(void *memory, size_t bytes, int advice)
+{
+    if (is_late && advice == MADV_POPULATE_WRITE) {
+        atomic_store(&late_there, true);
+        while (!atomic_load(&late_goes_on)) sched_yield();
+    }
+    return __real_tenure__advise(memory, bytes, advice);
+}
+static void *populate_late(void *arg)
+{
+    is_late = true;
+    tenure__populate_one(arg);
+    atomic_store(&late_there, true);
+    return NULL;
+}
+
+Test(roots, blocks_that_others_took_and_left_are_not_populated)
+{
+    begin_with("max_heap=4m,check=roots,huge_pages=off");
+    const uint32_t block = atomic_load(&heap->frontier);
+    pthread_t thread;
+    cr_assert(eq(int, pthread_create(&thread, NULL, populate_late, heap), 0));
+    while (!atomic_load(&late_there)) sched_yield();
+    for (unsigned i = 0; i < 1000; i++) tenure_new(self, node_type);
+    cr_assert(gt(u32, atomic_load(&heap->frontier), block));
+    atomic_store(&late_goes_on, true);
+    pthread_join(thread, NULL);
     heap_end(heap, self);
 }
 
