@@ -122,9 +122,11 @@ int tenure__thread_create(pthread_t *out, const pthread_attr_t *attr, void *(*fn
 
 int tenure__own_thread(pthread_t *out, const char *name, void *(*fn)(void *), void *arg)
 {
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
+    static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP };
+    sigset_t blocked, old;
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&blocked, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &blocked, &old);
     const int error = tenure__thread_create(out, 0, fn, arg);
     pthread_sigmask(SIG_SETMASK, &old, 0);
     if (error == 0) pthread_setname_np(*out, name);

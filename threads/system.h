@@ -30,7 +30,8 @@ bool tenure__malloc_fails(void);
 
 /* pthread_create; 0 or the error. */
 int tenure__thread_create(pthread_t *out, const pthread_attr_t *attr, void *(*fn)(void *), void *arg);
-/* A thread of the library's own: named, all signals blocked (they are for the program's threads). */
+/* A thread of the library's own: named, all signals blocked (they are for the program's threads) but those of faults,
+ * which end a process where they are blocked, whatever handler there is; finalizers and trace functions have faults. */
 int tenure__own_thread(pthread_t *out, const char *name, void *(*fn)(void *), void *arg);
 
 /* From now on these faults; NULL: none. They begin anew: the counts from 0, the seed's sequence from its start. */
