@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* No chunk: any allocation takes the slow path, and the limit is still not the poison, which is 0. */
-enum { NO_CHUNK = 8, HOLE_MIN_GRANULES = 256, ZERO_STEP = 64 * 1024 };
+enum { NO_CHUNK = 8, HOLE_MIN_GRANULES = 256, ZERO_STEP = 64 * 1024, BATCH_MOST = 8, BATCH_PART = 16 };
 
 uintptr_t tenure__host_limit(tenure__mutator *mutator)
 {
@@ -40,6 +40,7 @@ void tenure__chunk_drop(tenure__allocator *allocator)
         tenure__flags_clear(&heap->blocks[allocator->apart_block - 1], TENURE__BLOCK_OPEN);
     }
     allocator->chunk_block = allocator->apart_block = 0;
+    allocator->ahead = allocator->batch = 0;
     allocator->apart_top = allocator->apart_end = 0;
     allocator->chunk_end = allocator->window_end = 0;
     allocator->mutator.record.top = NO_CHUNK;
@@ -78,11 +79,6 @@ static void open_window(tenure__allocator *allocator, size_t cell_bytes)
     memset((void *)from, 0, to - from);
     /* And the word after it, so that a walk that comes to the window's end stops there. */
     if (to < allocator->chunk_end) *(uint64_t *)to = 0;
-}
-
-static void add_gen0_block(tenure_heap *heap, uint32_t block)
-{
-    heap->gen0_blocks[atomic_fetch_add_explicit(&heap->gen0_count, 1, memory_order_relaxed)] = block;
 }
 
 /* Only the owner writes it; relaxed: statistics read it. */
@@ -139,22 +135,33 @@ static bool within_budget(tenure_heap *heap, uint32_t blocks)
     return false;
 }
 
-static uint32_t take_gen0_block(tenure__allocator *allocator, uint8_t sort_kind)
+/* So many blocks become Gen 0's, empty: up to *count, linked through next; *count says how many. */
+static uint32_t take_gen0_blocks(tenure_heap *heap, uint8_t sort_kind, uint32_t *count)
 {
-    tenure_heap *heap = allocator->mutator.record.heap;
+    const uint32_t first = tenure__blocks_take(heap, count);
+    if (first == TENURE__NO_BLOCK) return first;
+    atomic_fetch_add_explicit(&heap->generation_blocks[0], *count, memory_order_relaxed);
+    uint32_t *const list =
+        heap->gen0_blocks + atomic_fetch_add_explicit(&heap->gen0_count, *count, memory_order_relaxed);
+    uint32_t block = first;
+    for (uint32_t i = 0; i < *count; i++, block = heap->blocks[block].next - 1) {
+        if (tenure__blocks_short(heap)) tenure__populate_one(heap);
+        memset(heap->blocks[block].first, 0, sizeof heap->blocks[block].first);
+        /* The first header tells walkers that nothing is here yet. */
+        tenure__header_store(tenure__block_start(heap, block) + 16, tenure__filler_header(TENURE__GRANULES - 1));
+        if (sort_kind == 0) tenure__poison(tenure__block_start(heap, block) + 16, TENURE__BLOCK_BYTES - 16);
+        list[i] = block;
+        if (i + 1 == *count) __atomic_store_n(&heap->blocks[block].next, 0, __ATOMIC_RELAXED);
+        tenure__set_kind(heap, block, (uint8_t)(tenure__kind(0) | sort_kind));
+    }
+    return first;
+}
+
+static void open_gen0_block(tenure__allocator *allocator, uint32_t block)
+{
     tenure__note_poll(&allocator->mutator);
-    const uint32_t block = tenure__block_take(heap);
-    if (block == TENURE__NO_BLOCK) return block;
-    if (tenure__blocks_short(heap)) tenure__populate_one(heap);
-    memset(heap->blocks[block].first, 0, sizeof heap->blocks[block].first);
-    tenure__flags_set(&heap->blocks[block], TENURE__BLOCK_OPEN);
-    atomic_fetch_add_explicit(&heap->generation_blocks[0], 1, memory_order_relaxed);
+    tenure__flags_set(&allocator->mutator.record.heap->blocks[block], TENURE__BLOCK_OPEN);
     count_allocated(allocator, TENURE__BLOCK_BYTES);
-    /* The first header tells walkers that nothing is here yet. */
-    tenure__header_store(tenure__block_start(heap, block) + 16, tenure__filler_header(TENURE__GRANULES - 1));
-    add_gen0_block(heap, block);
-    tenure__set_kind(heap, block, (uint8_t)(tenure__kind(0) | sort_kind));
-    return block;
 }
 
 /* One chunk beyond the budget between two collections, for who holds a lock that others wait for: to reach its unlock.
@@ -173,6 +180,20 @@ static bool take_reserve(tenure__allocator *allocator)
 
 typedef enum supply { SUPPLIED, BUDGET_SPENT, NO_MEMORY } supply;
 
+/* How many blocks are taken at once: what all threads write is written less often so. Few by who has just begun, and
+ * few of a budget that is nearly spent, for what is not used before the next collection is wasted. */
+static uint32_t batch(tenure__allocator *allocator)
+{
+    tenure_heap *heap = allocator->mutator.record.heap;
+    const uint32_t used = atomic_load_explicit(&heap->gen0_used, memory_order_relaxed);
+    const uint32_t budget = atomic_load_explicit(&heap->gen0_budget, memory_order_relaxed);
+    const uint32_t fair = used < budget ? (budget - used) / BATCH_PART : 0;
+    uint32_t count = allocator->batch * 2;
+    if (count > BATCH_MOST) count = BATCH_MOST;
+    if (count > fair) count = fair;
+    return allocator->batch = count > 1 ? count : 1;
+}
+
 static supply refill(tenure__allocator *allocator, size_t cell_bytes)
 {
     tenure_heap *heap = allocator->mutator.record.heap;
@@ -182,27 +203,37 @@ static supply refill(tenure__allocator *allocator, size_t cell_bytes)
     if (open != 0 && allocator->mutator.record.top < allocator->chunk_end)
         tenure__header_store(allocator->mutator.record.top + 8,
             tenure__filler_header((unsigned)((allocator->chunk_end - allocator->mutator.record.top) >> 4)));
-    if (!within_budget(heap, 1) && !take_reserve(allocator)) return BUDGET_SPENT;
-    /* An object that need not fit into every hole goes to a fresh block: looking for a hole that is long enough could
-     * spend the whole budget, and after the collection the holes are the same again. */
-    if (cell_bytes <= (size_t)HOLE_MIN_GRANULES * 16 && chunk_from_holes(allocator)) {
-        if (open != 0 && open != allocator->chunk_block)
-            tenure__flags_clear(&heap->blocks[open - 1], TENURE__BLOCK_OPEN);
-        return SUPPLIED;
-    }
-    const uint32_t block = take_gen0_block(allocator, 0);
-    if (block == TENURE__NO_BLOCK) {
-        atomic_fetch_sub_explicit(&heap->gen0_used, 1, memory_order_relaxed);
+    if (allocator->ahead == 0) {
+        uint32_t wanted = batch(allocator), count = 1;
+        if (!within_budget(heap, wanted)) {
+            wanted = 1;
+            if (!take_reserve(allocator)) return BUDGET_SPENT;
+        }
+        /* An object that need not fit into every hole goes to a fresh block: looking for a hole that is long enough
+         * could spend the whole budget, and after the collection the holes are the same again. */
+        const bool hole = cell_bytes <= (size_t)HOLE_MIN_GRANULES * 16 && chunk_from_holes(allocator);
+        if (!hole) {
+            count = wanted;
+            allocator->ahead = take_gen0_blocks(heap, 0, &count) + 1;
+        }
+        if (count < wanted) atomic_fetch_sub_explicit(&heap->gen0_used, wanted - count, memory_order_relaxed);
+        if (hole) {
+            if (open != 0 && open != allocator->chunk_block)
+                tenure__flags_clear(&heap->blocks[open - 1], TENURE__BLOCK_OPEN);
+            return SUPPLIED;
+        }
         /* The chunk that was full stays the chunk: whoever drops it must find it walkable, and it is. */
-        return NO_MEMORY;
+        if (allocator->ahead == 0) return NO_MEMORY;
     }
+    const uint32_t block = allocator->ahead - 1;
+    allocator->ahead = heap->blocks[block].next;
+    open_gen0_block(allocator, block);
     if (open != 0) tenure__flags_clear(&heap->blocks[open - 1], TENURE__BLOCK_OPEN);
     const uintptr_t base = tenure__block_start(heap, block);
     allocator->chunk_block = block + 1;
     allocator->mutator.record.top = base + 8;
     allocator->window_end = base + 8;
     allocator->chunk_end = base + TENURE__BLOCK_BYTES - 8;
-    tenure__poison(base + 16, TENURE__BLOCK_BYTES - 16);
     return SUPPLIED;
 }
 
@@ -213,7 +244,8 @@ static supply refill_apart(tenure__allocator *allocator)
     tenure_heap *heap = allocator->mutator.record.heap;
     if (!within_budget(heap, 1)) return BUDGET_SPENT;
     atomic_store_explicit(&heap->ambiguous_used, true, memory_order_relaxed);
-    const uint32_t block = take_gen0_block(allocator, TENURE__KIND_AMBIGUOUS);
+    uint32_t count = 1;
+    const uint32_t block = take_gen0_blocks(heap, TENURE__KIND_AMBIGUOUS, &count);
     if (block == TENURE__NO_BLOCK) {
         atomic_fetch_sub_explicit(&heap->gen0_used, 1, memory_order_relaxed);
         return NO_MEMORY;
@@ -224,6 +256,7 @@ static supply refill_apart(tenure__allocator *allocator)
                 tenure__filler_header((unsigned)((allocator->apart_end - allocator->apart_top) >> 4)));
         tenure__flags_clear(&heap->blocks[allocator->apart_block - 1], TENURE__BLOCK_OPEN);
     }
+    open_gen0_block(allocator, block);
     const uintptr_t base = tenure__block_start(heap, block);
     memset((void *)base, 0, TENURE__BLOCK_BYTES);
     allocator->apart_block = block + 1;

@@ -140,17 +140,31 @@ void tenure__blocks_push(tenure_heap *heap, tenure__index_stack *stack, uint32_t
     tenure__index_push(stack, &heap->blocks[block].next, block + 1);
 }
 
-uint32_t tenure__blocks_pop(tenure_heap *heap, tenure__index_stack *stack)
+/* Up to *count blocks, still linked; *count says how many. */
+static uint32_t pop_several(tenure_heap *heap, tenure__index_stack *stack, uint32_t *count)
 {
     uint64_t head = atomic_load_explicit(stack, memory_order_acquire);
     while ((uint32_t)head != 0) {
-        const uint32_t next = __atomic_load_n(&heap->blocks[(uint32_t)head - 1].next, __ATOMIC_RELAXED);
-        /* The tag makes the exchange fail if the block was popped and pushed again meanwhile (ABA). */
+        uint32_t next = (uint32_t)head, popped = 0;
+        while (next != 0 && popped < *count) {
+            next = __atomic_load_n(&heap->blocks[next - 1].next, __ATOMIC_RELAXED);
+            popped++;
+        }
+        /* The tag makes the exchange fail if any of them was popped and pushed again meanwhile (ABA). */
         if (atomic_compare_exchange_weak_explicit(
-                stack, &head, ((head >> 32) + 1) << 32 | next, memory_order_acquire, memory_order_acquire))
+                stack, &head, ((head >> 32) + 1) << 32 | next, memory_order_acquire, memory_order_acquire)) {
+            *count = popped;
             return (uint32_t)head - 1;
+        }
     }
+    *count = 0;
     return TENURE__NO_BLOCK;
+}
+
+uint32_t tenure__blocks_pop(tenure_heap *heap, tenure__index_stack *stack)
+{
+    uint32_t count = 1;
+    return pop_several(heap, stack, &count);
 }
 
 /* Writes to each page. Under a hypervisor that keeps page tables of its own the first access to a page costs a fault
@@ -215,13 +229,14 @@ static uint32_t take_fresh(tenure_heap *heap)
     return block;
 }
 
-static uint32_t take_free(tenure_heap *heap)
+static uint32_t take_free(tenure_heap *heap, uint32_t *count)
 {
-    const uint32_t block = tenure__blocks_pop(heap, &heap->free_blocks);
-    if (block == TENURE__NO_BLOCK) return block;
-    tenure__unpoison(tenure__block_start(heap, block), TENURE__BLOCK_BYTES);
-    atomic_fetch_sub_explicit(&heap->free_count, 1, memory_order_relaxed);
-    return block;
+    const uint32_t first = pop_several(heap, &heap->free_blocks, count);
+    uint32_t block = first;
+    for (uint32_t i = 0; i < *count; i++, block = heap->blocks[block].next - 1)
+        tenure__unpoison(tenure__block_start(heap, block), TENURE__BLOCK_BYTES);
+    if (*count != 0) atomic_fetch_sub_explicit(&heap->free_count, *count, memory_order_relaxed);
+    return first;
 }
 
 static uint32_t take_returned(tenure_heap *heap)
@@ -239,10 +254,20 @@ static uint32_t take_returned(tenure_heap *heap)
     return block;
 }
 
-uint32_t tenure__block_take(tenure_heap *heap)
+uint32_t tenure__blocks_take(tenure_heap *heap, uint32_t *count)
 {
-    if (!charge(heap, 1)) return TENURE__NO_BLOCK;
-    uint32_t block = take_free(heap);
+    uint32_t charged = *count;
+    if (!charge(heap, charged)) {
+        charged = 1;
+        if (!charge(heap, charged)) {
+            *count = 0;
+            return TENURE__NO_BLOCK;
+        }
+    }
+    *count = charged;
+    uint32_t block = take_free(heap, count);
+    if (block == TENURE__NO_BLOCK) *count = 1;
+    if (charged > *count) atomic_fetch_sub_explicit(&heap->used_blocks, charged - *count, memory_order_relaxed);
     if (block != TENURE__NO_BLOCK) return block;
     block = take_returned(heap);
     if (block == TENURE__NO_BLOCK) block = take_fresh(heap);
@@ -250,8 +275,16 @@ uint32_t tenure__block_take(tenure_heap *heap)
         tenure__vacated_release(heap);
         block = take_returned(heap);
     }
-    if (block == TENURE__NO_BLOCK) atomic_fetch_sub_explicit(&heap->used_blocks, 1, memory_order_relaxed);
+    if (block != TENURE__NO_BLOCK) return block;
+    atomic_fetch_sub_explicit(&heap->used_blocks, 1, memory_order_relaxed);
+    *count = 0;
     return block;
+}
+
+uint32_t tenure__block_take(tenure_heap *heap)
+{
+    uint32_t count = 1;
+    return tenure__blocks_take(heap, &count);
 }
 
 void tenure__blocks_give(tenure_heap *heap, uint32_t first, uint32_t last, uint32_t count)
@@ -428,7 +461,8 @@ static bool return_run(tenure_heap *heap)
 
 static bool return_block(tenure_heap *heap)
 {
-    const uint32_t block = take_free(heap);
+    uint32_t count = 1;
+    const uint32_t block = take_free(heap, &count);
     if (block == TENURE__NO_BLOCK) return false;
     const bool given = give_back(heap, block, 1);
     tenure__blocks_push(heap, given ? &heap->returned_blocks : &heap->free_blocks, block);

@@ -99,6 +99,8 @@ typedef struct tenure__allocator {
     uintptr_t window_end;    /* zeroed up to here */
     uint32_t chunk_block;    /* plus one, 0: none */
     uint32_t apart_block;    /* likewise, for ambiguous objects */
+    uint32_t ahead;          /* plus one: the next chunk; a list of blocks of Gen 0. Owner, forgotten in stops */
+    uint32_t batch;          /* so many were taken at once last */
     uintptr_t apart_top, apart_end;
     uint32_t logs; /* packets of this thread's log, the one being filled first; 0: none */
     tenure__records records[TENURE__RECORD_KINDS]; /* made since the last stop; owner, taken in stops */
@@ -215,10 +217,19 @@ typedef struct tenure__budget {
 struct tenure_heap {
     tenure_options options; /* resolved: no zeros left; constant */
     tenure__world world;
-    uint64_t created_ns;
+
+    /* What changes when mutators take blocks: a cache line of its own, since the slow path reads much that never does */
+    _Alignas(64) tenure__index_stack free_blocks; /* resident, last in first out */
+    _Atomic uint64_t used_blocks;                 /* not free, of both parts */
+    _Atomic uint64_t generation_blocks[3];        /* small and large */
+    _Atomic uint32_t free_count;                  /* in free_blocks, about */
+    _Atomic uint32_t gen0_count;
+    _Atomic uint32_t gen0_used;   /* blocks handed out since the last collection */
+    _Atomic uint32_t gen0_budget; /* blocks */
+    _Atomic uint32_t survivors;   /* blocks that the next collection may copy to, and that should lie ready; about */
 
     /* arena; the pointers are constant */
-    uintptr_t base;
+    _Alignas(64) uintptr_t base;
     size_t arena_bytes;
     uint32_t block_count, large_start; /* small blocks below, large runs from there on */
     void *reservation;
@@ -240,11 +251,8 @@ struct tenure_heap {
     pthread_mutex_t large_lock;
     pthread_mutex_t upkeep_lock;         /* the daemon, while it has a block in its hands: a fork waits for it */
     _Atomic uint32_t upkeep_steps;       /* odd: the daemon is in a step under that lock */
-    tenure__index_stack free_blocks;     /* resident, last in first out */
     tenure__index_stack vacated_blocks;  /* check=roots: without access; used again when there are no others */
     tenure__index_stack returned_blocks; /* given back to the system */
-    _Atomic uint32_t free_count;         /* in free_blocks, about */
-    _Atomic uint64_t used_blocks;        /* not free, of both parts */
     uint64_t max_blocks;                 /* constant */
     _Atomic uint64_t returned_bytes;
     _Atomic uint64_t resident_blocks; /* handed out or populated, not given back */
@@ -256,15 +264,13 @@ struct tenure_heap {
     unsigned worker_count; /* options.workers and one more, see threads/gang.h */
 
     /* what belongs to which generation */
-    uint32_t *gen0_blocks; /* handed to mutators, or with residents */
-    _Atomic uint32_t gen0_count;
+    uint32_t *gen0_blocks; /* gen0_count: handed to mutators, or with residents */
     uint32_t *gen1_blocks;
     _Atomic uint32_t gen1_count;
     uint32_t *young_runs; /* heads of Gen 0 and Gen 1 runs; large lock, or stopped */
     uint32_t young_run_count;
     tenure__index_stack holes[3][TENURE__BLOCK_SORTS]; /* blocks of Gen 1 and 2 with room */
     tenure__index_stack nursery_holes;                 /* Gen 0 blocks with residents */
-    _Atomic uint64_t generation_blocks[3];             /* small and large */
     _Atomic uint64_t gen2_holes; /* granules that died in blocks of Gen 2 and were not filled since */
     _Atomic uint64_t large_blocks;
     _Atomic uint64_t live_bytes;
@@ -287,15 +293,12 @@ struct tenure_heap {
     tenure__map_body *waiting_maps;                /* daemon: those with nodes that walks may stand on */
 
     /* trigger and sizing */
-    _Atomic uint32_t gen0_used;   /* blocks handed out since the last collection */
-    _Atomic uint32_t gen0_budget; /* blocks */
     /* Gen 0 collections since the last Gen 0+1, those that make one due, and Gen 2's size that makes a full one due:
      * stopped, or (thresholds) stop lock; read at any time */
     _Atomic uint32_t young_since, gen1_after;
     _Atomic uint64_t gen2_trigger_blocks;
     uint64_t gen2_most_blocks;    /* with holes, and a full one is due; guarded likewise */
     tenure__budget budget;        /* stopped */
-    _Atomic uint32_t survivors;   /* blocks that the next collection may copy to, and that should lie ready; about */
     uint32_t direct_promotions;   /* Gen 0+1 collections since Gen 1's survival was measured; stopped */
     uint64_t gen0_copied_average; /* bytes a Gen 0 collection; stopped */
     uint64_t gen1_copied_bytes;   /* into Gen 1 since it was last collected; stopped */
@@ -334,6 +337,7 @@ struct tenure_heap {
     uint64_t sequence;
 
     /* counters */
+    uint64_t created_ns;
     _Atomic uint64_t collections[3];
     tenure__pause_histograms pauses[3], all_pauses;
     tenure__histogram graces;         /* of holders of awaited locks, from the request to their parking */
@@ -424,6 +428,8 @@ void tenure__arena_destroy(tenure_heap *heap);
 /* A block of the small part, charged to max_heap; its kind is still free, its bits are clear, its memory is not zeroed.
  * TENURE__NO_BLOCK: none. Any thread, also in a stop; no lock. */
 uint32_t tenure__block_take(tenure_heap *heap);
+/* The same, up to *count of them, linked through next; *count says how many. */
+uint32_t tenure__blocks_take(tenure_heap *heap, uint32_t *count);
 /* The block's kind is free, its bits are clear and its flags are 0. Any thread. */
 void tenure__block_give(tenure_heap *heap, uint32_t block);
 /* Several blocks at once, linked through next from first to last. */

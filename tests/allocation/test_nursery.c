@@ -49,6 +49,20 @@ Test(nursery, budget_decides_when)
     cr_expect(ge(u64, stats_of(heap).allocated_bytes - before.allocated_bytes, 40u * 1000 * 1000));
 }
 
+/* Who has just begun takes one; of what was taken ahead nothing is left after a collection. */
+Test(nursery, blocks_are_taken_ahead)
+{
+    cr_assert(tenure_new_bytes(self, 1000) != NULL);
+    cr_expect(eq(u64, stats_of(heap).gen0_bytes, stats_of(heap).allocated_bytes));
+    for (unsigned i = 0; i < 1000; i++) cr_assert(tenure_new_bytes(self, 1000) != NULL);
+    cr_expect(gt(u64, stats_of(heap).gen0_bytes, stats_of(heap).allocated_bytes));
+    verify(self);
+    collect(self, TENURE_GEN0);
+    cr_expect(eq(u64, stats_of(heap).gen0_bytes, 0));
+    cr_assert(tenure_new_bytes(self, 1000) != NULL);
+    verify(self);
+}
+
 Test(nursery, large_objects_count)
 {
     for (unsigned i = 0; i < 40; i++) cr_assert(tenure_new_bytes(self, 1 << 20) != NULL);
