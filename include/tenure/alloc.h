@@ -19,6 +19,20 @@ TENURE_API void *tenure__allocate_slow(tenure_thread *self, uint64_t header, siz
 enum { TENURE__SMALL_MAX = 16 * 1024 - 8, TENURE__SIZE_SHIFT = 8 };
 #define TENURE__APART ((uint64_t)1 << 63) /* in a type's header word: never allocated inline */
 
+/* Whole granules. Of what is short and not constant a call or a string instruction, into which compilers turn loops,
+ * would take longer to begin than the loop takes. */
+static inline __attribute__((always_inline)) void tenure__zero(uintptr_t from, uintptr_t bytes)
+{
+    if (__builtin_constant_p(bytes) || bytes > 256) {
+        __builtin_memset((void *)from, 0, bytes);
+        return;
+    }
+    for (const uintptr_t end = from + bytes; from != end; from += 16) {
+        __builtin_memset((void *)from, 0, 16);
+        __asm__("" : "+r"(from));
+    }
+}
+
 static inline __attribute__((always_inline)) void *tenure__allocate(
     tenure_thread *self, uint64_t type_header, size_t payload_bytes, bool apart)
 {
@@ -30,6 +44,7 @@ static inline __attribute__((always_inline)) void *tenure__allocate(
     if (__builtin_expect(top + cell_bytes > __atomic_load_n(&self->limit, __ATOMIC_RELAXED), 0))
         return tenure__allocate_slow(self, type_header, payload_bytes);
     self->top = top + cell_bytes;
+    tenure__zero(top + 8, cell_bytes); /* and the next header: nothing is there yet */
     *(uint64_t *)top = header;
     return (void *)(top + 8);
 }

@@ -20,7 +20,7 @@ extern "C" {
 struct tenure__frame;
 struct tenure_thread {
     uintptr_t top;                /* owner only: where the next object's header goes, 8 mod 16 */
-    uintptr_t limit;              /* atomic: end of the zeroed window; a stop request stores 0 */
+    uintptr_t limit;              /* atomic: end of the window; a stop request stores 0 */
     struct tenure__frame *frames; /* owner only: innermost TENURE_FRAME */
     tenure_heap *heap;            /* constant */
     uintptr_t cards;              /* constant: where address 0 would have its card */

@@ -1,7 +1,8 @@
 /* The slow path of allocation: windows, chunks, large objects, and what happens when there is no room.
  *
- * A mutator bumps through a chunk (a free block, or a hole between residents) in windows of 4 KiB that are zeroed as
- * they are reached: record.limit is the end of the window. Runs on the owner; may collect. */
+ * A mutator bumps through a chunk (a free block, or a hole between residents) in windows of 4 KiB, of which the first
+ * cell is noted: record.limit is the end of the window. Nothing is zeroed ahead: whoever allocates zeroes the object
+ * and the header after it, where walks end. Runs on the owner; may collect. */
 #include "lib/allocation/nursery.h"
 #include "lib/check/check.h"
 #include "lib/collection/cycle.h"
@@ -11,8 +12,16 @@
 #include <errno.h>
 #include <string.h>
 
-/* No chunk: any allocation takes the slow path, and the limit is still not the poison, which is 0. */
-enum { NO_CHUNK = 8, HOLE_MIN_GRANULES = 256, ZERO_STEP = 64 * 1024, BATCH_MOST = 8, BATCH_PART = 16 };
+/* No chunk: any allocation takes the slow path, and the limit is still not the poison, which is 0. The end of a chunk
+ * is spared, since the header after the last object must not be a resident's. */
+enum {
+    NO_CHUNK = 8,
+    HOLE_MIN_GRANULES = 256,
+    ZERO_STEP = 64 * 1024,
+    CHUNK_SPARE = 16,
+    BATCH_MOST = 8,
+    BATCH_PART = 16
+};
 
 uintptr_t tenure__host_limit(tenure__mutator *mutator)
 {
@@ -60,25 +69,18 @@ static void note_first(tenure_heap *heap, uintptr_t top)
     if (granule != 0 && *first == 0) __atomic_store_n(first, (uint16_t)granule, __ATOMIC_RELAXED);
 }
 
-/* Zeroes the window that the next object needs and makes it the limit. */
+/* Makes the window that the next object needs usable: its end is the limit. */
 static void open_window(tenure__allocator *allocator, size_t cell_bytes)
 {
     tenure_heap *heap = allocator->mutator.record.heap;
-    const uintptr_t from = allocator->window_end;
+    const uintptr_t from = allocator->window_end, last = allocator->chunk_end - CHUNK_SPARE;
     uintptr_t to = (allocator->mutator.record.top + cell_bytes + TENURE__WINDOW_BYTES - 1) &
                    ~(uintptr_t)(TENURE__WINDOW_BYTES - 1);
-    /* The last window ends with the chunk, 8 bytes before the next block's first cell. */
-    to = to + 8 > allocator->chunk_end ? allocator->chunk_end : to + 8;
+    to = to + 8 > last ? last : to + 8;
     note_first(heap, allocator->mutator.record.top);
-    /* The limit before the zeroes: its exchange waits for all stores before it, and those of the zeroing miss the cache
-     * (13 % of binary trees the other way round). Nobody else looks at the chunk until this thread is at a safepoint.
-     */
     allocator->window_end = to;
     tenure__set_limit(&allocator->mutator, tenure__host_limit(&allocator->mutator));
-    tenure__unpoison(from, to - from + (to < allocator->chunk_end ? 8 : 0));
-    memset((void *)from, 0, to - from);
-    /* And the word after it, so that a walk that comes to the window's end stops there. */
-    if (to < allocator->chunk_end) *(uint64_t *)to = 0;
+    tenure__unpoison(from, to + 8 - from);
 }
 
 /* Only the owner writes it; relaxed: statistics read it. */
@@ -211,7 +213,7 @@ static supply refill(tenure__allocator *allocator, size_t cell_bytes)
         }
         /* An object that need not fit into every hole goes to a fresh block: looking for a hole that is long enough
          * could spend the whole budget, and after the collection the holes are the same again. */
-        const bool hole = cell_bytes <= (size_t)HOLE_MIN_GRANULES * 16 && chunk_from_holes(allocator);
+        const bool hole = cell_bytes + CHUNK_SPARE <= (size_t)HOLE_MIN_GRANULES * 16 && chunk_from_holes(allocator);
         if (!hole) {
             count = wanted;
             allocator->ahead = take_gen0_blocks(heap, 0, &count) + 1;
@@ -339,15 +341,16 @@ static supply try_small(tenure__allocator *allocator, uint64_t header, size_t ce
         *out = (void *)(top + 8);
         return SUPPLIED;
     }
-    if (self->top + cell_bytes > allocator->chunk_end) {
+    if (self->top + cell_bytes + CHUNK_SPARE > allocator->chunk_end) {
         const supply got = refill(allocator, cell_bytes);
         if (got != SUPPLIED) return got;
     }
     if (self->top + cell_bytes > allocator->window_end) open_window(allocator, cell_bytes);
     const uintptr_t top = self->top;
     self->top = top + cell_bytes;
+    tenure__zero(top + 8, cell_bytes);
     *(uint64_t *)top = full_header;
-    if (self->top < allocator->chunk_end) note_first(self->heap, self->top);
+    note_first(self->heap, self->top);
     *out = (void *)(top + 8);
     return SUPPLIED;
 }

@@ -96,7 +96,7 @@ typedef struct tenure__worker {
 typedef struct tenure__allocator {
     tenure__mutator mutator; /* first */
     uintptr_t chunk_end;     /* of the chunk or hole; owner, taken in stops. 0: no chunk */
-    uintptr_t window_end;    /* zeroed up to here */
+    uintptr_t window_end;    /* the limit, unless it is poisoned */
     uint32_t chunk_block;    /* plus one, 0: none */
     uint32_t apart_block;    /* likewise, for ambiguous objects */
     uint32_t ahead;          /* plus one: the next chunk; a list of blocks of Gen 0. Owner, forgotten in stops */
@@ -218,7 +218,8 @@ struct tenure_heap {
     tenure_options options; /* resolved: no zeros left; constant */
     tenure__world world;
 
-    /* What changes when mutators take blocks: a cache line of its own, since the slow path reads much that never does */
+    /* What changes when mutators take blocks: a cache line of its own, since the slow path reads much that never does
+     */
     _Alignas(64) tenure__index_stack free_blocks; /* resident, last in first out */
     _Atomic uint64_t used_blocks;                 /* not free, of both parts */
     _Atomic uint64_t generation_blocks[3];        /* small and large */

@@ -79,6 +79,22 @@ Test(memory, holes_between_residents_are_zero)
     }
 }
 
+/* Cells of one granule fill every hole to its end: the resident after it keeps its header. */
+Test(memory, holes_are_filled_to_their_end)
+{
+    begin_with("max_heap=128m,gen0=8m,verify=after");
+    static uintptr_t pins[64];
+    cr_assert(eq(int, tenure_root_range_add(heap, pins, sizeof pins, TENURE_AMBIGUOUS), TENURE_OK));
+    for (unsigned i = 0; i < 64 * 800; i++) {
+        void *object = tenure_new_bytes(self, 100);
+        if (i % 800 == 0) pins[i / 800] = (uintptr_t)object;
+    }
+    collect(self, TENURE_GEN0);
+    for (unsigned i = 0; i < 300000; i++) cr_assert(tenure_new_bytes(self, 8) != NULL);
+    for (unsigned i = 0; i < 64; i++) cr_assert(eq(sz, tenure_size_of((void *)pins[i]), 104), "resident %u", i);
+    collect(self, TENURE_GEN0);
+}
+
 Test(memory, poisoned_memory_is_zeroed_too)
 {
     begin_with("max_heap=128m,verify=after,torture=alloc:7");
