@@ -186,7 +186,7 @@ Test(sizing, starts_small)
     begin_with("max_heap=256m");
     cr_expect(eq(u64, stats_of(heap).gen0_budget_bytes, 1u << 20));
     for (unsigned collection = 0; collection < 2; collection++)
-        for (const uint64_t before = collections_of(heap); collections_of(heap) == before;) {
+        for (const uint64_t before = atomic_load(&heap->collected); atomic_load(&heap->collected) == before;) {
             node *first = tenure_new(self, node_type);
             first->next = root;
             root = first;
