@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 /* How long a parked mutator watches for the end of the stop and for work before it sleeps. */
-enum { PARK_SPIN_NS = 40000, LEADER_SPIN_NS = 30000 };
+enum { PARK_SPIN_NS = 100000, LEADER_SPIN_NS = 30000 };
 /* How long a mutator sleeps before it looks for the first time whether the stop is over. */
 enum { SLEEP_FIRST_NS = 2000000 };
 
