@@ -12,6 +12,8 @@ enum {
     LEVEL_MAX_ALONE = 4, /* for one mutator */
     RUNNERS_HOLD = 32,
     STOP_FIRST_NS = 10000,
+    REACH_FIRST_NS = 1000,
+    RARE = 16, /* a stop in so many that is reached late does not count */
     PRESSURE_MAX = 4,
     SHORT_PAUSE_NS = 50000, /* little is gained by shorter ones */
     SURVIVORS_MIN = 16,
@@ -81,6 +83,7 @@ void tenure__sizing_init(tenure_heap *heap)
     budget->level_max = budget->level_most = LEVEL_MAX_ALONE;
     while (budget->level_most < LEVEL_MAX && level_blocks(budget->level_most + 1) <= most) budget->level_most++;
     budget->stop_ns = STOP_FIRST_NS;
+    budget->reach_ns = REACH_FIRST_NS;
     const uint64_t fixed = fixed_budget(heap);
     atomic_store(&heap->gen0_budget, limited(heap, fixed != 0 ? fixed : level_blocks(0)));
     atomic_store(&heap->survivors, atomic_load(&heap->gen0_budget)); /* as far as is known, all of it */
@@ -103,35 +106,6 @@ void tenure__sizing_prepare(tenure_heap *heap)
 /* Levels and ages go together: a budget of level n lets objects reach age n. */
 static uint64_t age_blocks(unsigned age) { return age == 0 ? LEVEL0 : level_blocks(age - 1); }
 
-/* What may be alive of an age that was not seen: as it went on from the two before, and a little less, so that a larger
- * budget is tried now and then. */
-static double guess(const tenure__budget *budget, unsigned age)
-{
-    const double before = budget->alive[age - 1], trend = age > 1 ? before / (budget->alive[age - 2] + 1e-9) : 0.5;
-    return 0.9 * before * (trend < 1 ? trend : 1);
-}
-
-/* A collection tells for each age which part of what was allocated then is alive. Of ages beyond the budget it tells
- * that no more lives then than before; that it was less once becomes less and less certain. */
-static void learn_survival(tenure_heap *heap)
-{
-    tenure__budget *budget = &heap->budget;
-    uint64_t left = heap->gen0_handed;
-    for (unsigned age = 0; age <= LEVEL_MAX; age++) {
-        const uint64_t whole = age_blocks(age), blocks = left < whole ? left : whole;
-        left -= blocks;
-        double *alive = &budget->alive[age];
-        if (blocks * 2 >= whole) {
-            const double now = (double)heap->copied_by_age[age] / (double)(blocks << TENURE__BLOCK_SHIFT);
-            *alive = age < budget->known ? *alive + (now - *alive) / 8 : now;
-            if (age == budget->known) budget->known++;
-        } else if (age > 0) {
-            const double most = guess(budget, age);
-            *alive = age < budget->known && *alive < most ? *alive + (most - *alive) / 64 : most;
-        }
-    }
-}
-
 /* How many run at a time: those that wait for the leader's lock themselves are not among those that it stopped. */
 static void learn_runners(tenure__budget *budget, unsigned now)
 {
@@ -151,11 +125,14 @@ static void learn_runners(tenure__budget *budget, unsigned now)
 static void learn_costs(tenure_heap *heap, const tenure_collection *event)
 {
     tenure__budget *budget = &heap->budget;
-    const uint64_t apart = event->pin_ns + event->roots_ns + event->weak_ns + event->finish_ns;
+    const uint64_t apart = event->pin_ns + event->roots_ns + event->weak_ns;
     /* Wall time, and the machine may have done something else meanwhile. */
     const double stop = (double)apart < 4 * budget->stop_ns ? (double)apart : 4 * budget->stop_ns;
     budget->stop_ns += (stop - budget->stop_ns) / 8;
-    budget->reach_ns += ((double)event->reach_ns - budget->reach_ns) / 32;
+    /* What comes more seldom than that would have hit the program elsewhere. */
+    const double most = RARE * budget->reach_ns,
+                 reach = (double)event->reach_ns < most ? (double)event->reach_ns : most;
+    budget->reach_ns += (reach - budget->reach_ns) / 32;
     budget->trace_ns += (double)(event->cpu_ns > apart ? event->cpu_ns - apart : 0) - budget->trace_ns / 16;
     budget->copied_bytes += (double)event->copied_bytes - budget->copied_bytes / 16;
     const double between = (double)(event->at_ns > budget->ended_ns ? event->at_ns - budget->ended_ns : 0);
@@ -191,12 +168,49 @@ static double cost(const tenure__budget *budget, unsigned level)
            (double)(level_blocks(level) << TENURE__BLOCK_SHIFT);
 }
 
+/* CPU time of the mutators for each byte. */
+static double mutator_ns(const tenure__budget *budget) { return budget->mutator_ns / (budget->allocated_bytes + 1); }
+
+/* What collections cost, in parts of the program's own time; at most 1. */
+static double share(const tenure__budget *budget)
+{
+    const double all = cost(budget, budget->level);
+    return all < mutator_ns(budget) ? all / mutator_ns(budget) : 1;
+}
+
+/* A collection tells for each age which part of what was allocated then is alive. Of ages beyond the budget it tells
+ * that no more lives then than before; that it was as much once becomes less certain, the sooner the more collections
+ * cost, so that a larger budget is tried now and then. Of what was never seen: as it went on from the last age to the
+ * one before, and a little less. */
+static void learn_survival(tenure_heap *heap)
+{
+    tenure__budget *budget = &heap->budget;
+    const double forgotten = share(budget) / 64;
+    uint64_t left = heap->gen0_handed;
+    double before = 1, trend = 0.5;
+    for (unsigned age = 0; age <= LEVEL_MAX; age++) {
+        const uint64_t whole = age_blocks(age), blocks = left < whole ? left : whole;
+        left -= blocks;
+        double *alive = &budget->alive[age];
+        if (blocks * 2 >= whole) {
+            const double now = (double)heap->copied_by_age[age] / (double)(blocks << TENURE__BLOCK_SHIFT);
+            *alive = age < budget->known ? *alive + (now - *alive) / 8 : now;
+            if (age == budget->known) budget->known++;
+            if (age > 0) trend = *alive < before ? *alive / before : 1;
+        } else {
+            *alive = age < budget->known ? *alive * (1 - forgotten) : 0.9 * trend * before;
+            if (*alive > before) *alive = before;
+        }
+        before = *alive;
+    }
+}
+
 /* Whether it is worth while to see what a larger budget brings: within the target even if all that is added survived as
  * what is seen last does; or not that far beyond, if collecting costs more than the program itself. */
-static bool may_grow(const tenure__budget *budget, double mutator_ns, double target_ns)
+static bool may_grow(const tenure__budget *budget, double target_ns)
 {
     const double added = budget->alive[budget->level] * (double)(level_blocks(budget->level) << TENURE__BLOCK_SHIFT);
-    double pressure = cost(budget, budget->level) / (mutator_ns + 1e-9);
+    double pressure = cost(budget, budget->level) / (mutator_ns(budget) + 1e-9);
     if (pressure < 1) pressure = 1;
     if (pressure > PRESSURE_MAX) pressure = PRESSURE_MAX;
     return budget->level < budget->level_max &&
@@ -204,22 +218,22 @@ static bool may_grow(const tenure__budget *budget, double mutator_ns, double tar
 }
 
 /* A larger nursery stops less often and gives objects more time to die, a smaller one stops for shorter and fits the
- * caches. So: the smallest one that costs the program at most a few percent more of its time than the best one would,
- * more if pauses are longer than the target. Where most survives whatever the size (a program's start), or little does
- * (a server's requests), that is a small one; where much dies with age, a large one. It grows a level at a time. */
+ * caches. So: the smallest one that costs at most a few percent more of the program's and the collections' time than
+ * the best one would, more if pauses are longer than the target. Where most survives whatever the size (a program's
+ * start), or little does (a server's requests), that is a small one; where much dies with age, a large one. It grows a
+ * level at a time. */
 static unsigned choose_level(const tenure__budget *budget, double target_ns)
 {
-    const double mutator_ns = budget->mutator_ns / (budget->allocated_bytes + 1);
     unsigned most = budget->level < budget->level_max ? budget->level : budget->level_max;
-    if (may_grow(budget, mutator_ns, target_ns)) most++;
+    if (may_grow(budget, target_ns)) most++;
     unsigned level = most;
     for (unsigned other = 0; other < most; other++)
         if (cost(budget, other) < cost(budget, level)) level = other;
     const double least = cost(budget, level);
     for (; level > 0; level--) {
         const double pause = pause_ns(budget, level);
-        const double more = pause > target_ns ? 0.06 : pause > SHORT_PAUSE_NS ? 0.03 : 0.01;
-        if (cost(budget, level - 1) > least + more * mutator_ns) break;
+        const double more = pause > target_ns ? 0.06 : pause > SHORT_PAUSE_NS ? 0.04 : 0.01;
+        if (cost(budget, level - 1) > least + more * (mutator_ns(budget) + least)) break;
     }
     return level;
 }

@@ -198,11 +198,16 @@ Test(sizing, starts_small)
 /* What a program teaches the heap about itself: how much is alive of what was allocated so many MiB ago, CPU time for
  * each byte copied and for each byte allocated, in hundredths of a nanosecond. Budget in MiB after some collections. */
 static uint64_t reach_ns;
+static unsigned reach_in = 1;   /* one stop in so many is reached that late */
+static uint64_t largest_budget; /* in MiB, of the last two thirds */
 static uint64_t learnt(double (*alive)(unsigned mib), unsigned copy, unsigned mutator)
 {
+    largest_budget = 0;
     for (unsigned i = 0; i < 300; i++) {
         const uint64_t budget = stats_of(heap).gen0_budget_bytes;
-        tenure_collection event = { .generation = 1, .workers = 1, .pin_ns = 5000, .reach_ns = reach_ns };
+        if (i >= 100 && budget >> 20 > largest_budget) largest_budget = budget >> 20;
+        tenure_collection event = { .generation = 1, .workers = 1, .pin_ns = 5000 };
+        event.reach_ns = i % reach_in == 0 ? reach_ns : 1000;
         memset(heap->copied_by_age, 0, sizeof heap->copied_by_age);
         for (unsigned mib = 0; mib < budget >> 20; mib++) {
             const uint64_t copied = (uint64_t)(alive(mib) * (1 << 20));
@@ -235,7 +240,12 @@ Test(sizing, budget_knows_survival)
     cr_expect(trees >= 16, "what dies with age: %zu MiB", (size_t)trees);
     const uint64_t requests = learnt(few_for_ever, 200, 70);
     cr_expect(requests <= 2, "few survive whatever the size: %zu MiB", (size_t)requests);
+    cr_expect(largest_budget <= 2, "and no larger one is tried for long: %zu MiB", (size_t)largest_budget);
     reach_ns = 2000000;
+    reach_in = 50;
+    const uint64_t seldom = learnt(few_for_ever, 200, 70);
+    cr_expect(seldom <= 2, "a stop that is late now and then: %zu MiB", (size_t)seldom);
+    reach_in = 1;
     const uint64_t others = learnt(few_for_ever, 200, 70);
     cr_expect(others >= 8, "few survive, but each stop waits for a processor: %zu MiB", (size_t)others);
     reach_ns = 0;
