@@ -218,8 +218,7 @@ struct tenure_heap {
     tenure_options options; /* resolved: no zeros left; constant */
     tenure__world world;
 
-    /* What changes when mutators take blocks: a cache line of its own, since the slow path reads much that never does
-     */
+    /* What changes when mutators take blocks, on a cache line of its own: the slow path reads much that never does. */
     _Alignas(64) tenure__index_stack free_blocks; /* resident, last in first out */
     _Atomic uint64_t used_blocks;                 /* not free, of both parts */
     _Atomic uint64_t generation_blocks[3];        /* small and large */
