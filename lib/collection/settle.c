@@ -126,7 +126,9 @@ static void settle_block(tenure_heap *heap, uint32_t block)
     else
         atomic_fetch_add_explicit(&heap->generation_blocks[2], 1, memory_order_relaxed);
     tenure__set_kind(heap, block, (uint8_t)(tenure__kind(generation) | sort));
-    /* A full collection pushes Gen 2 blocks with room when it sweeps them. */
+    /* A full collection counts the holes of Gen 2, and pushes blocks with room, when it sweeps them. */
+    if (generation == 2 && !heap->marking)
+        atomic_fetch_add_explicit(&heap->gen2_holes, TENURE__GRANULES - alive, memory_order_relaxed);
     if ((generation == 1 || !heap->marking) && TENURE__GRANULES - alive >= REUSE_GRANULES)
         tenure__blocks_push(heap, &heap->holes[generation][tenure__kind_sort(sort)], block);
 }

@@ -254,6 +254,29 @@ Test(pin, a_pin_keeps_alive)
     tenure_unpin(self, shown(place));
 }
 
+/* A block that becomes Gen 2 in place for what is pinned in it: what is copied into its holes is not more than there
+ * was. */
+Test(pin, holes_around_what_is_pinned_are_counted)
+{
+    enum { COUNT = 3000, BYTES = 1000 };
+    void *first = NULL;
+    for (unsigned i = 0; i < COUNT; i++) {
+        void *bytes = tenure_new_bytes(self, BYTES);
+        if (i % 3 == 0) cr_assert(eq(int, tenure_pin(self, bytes), TENURE_OK));
+        if (i == 0) first = bytes;
+    }
+    for (unsigned i = 0; i < 2; i++) collect(self, TENURE_GEN1);
+    cr_assert(eq(int, generation_of(heap, first), 2));
+    const uint64_t holes = stats_of(heap).hole_bytes;
+    cr_expect(gt(u64, holes, COUNT * BYTES / 2));
+    void **volatile kept = TENURE_NEW_REFS(self, void, COUNT);
+    for (unsigned i = 0; i < COUNT; i++) TENURE_SET_AT(self, (void **)kept, i, fresh(i));
+    for (unsigned i = 0; i < 2; i++) collect(self, TENURE_GEN1);
+    cr_expect(lt(u64, stats_of(heap).hole_bytes, holes));
+    cr_expect(eq(u64, stats_of(heap).collections[2], 0));
+    tenure_keep_alive(kept);
+}
+
 Test(pin, unpin_of_what_is_not_pinned, .signal = SIGABRT)
 {
     be_quiet();
