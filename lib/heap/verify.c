@@ -1,7 +1,8 @@
 /* The heap verifier: walks every block and checks what the collector relies on.
  *   - the table, the lists and the counters agree, no block is in two lists; free blocks have no bits and no flags
- *   - every Gen 0 block can be walked from cell to cell; only residents have bits
- *   - every object has a registered type, a size that fits, the generation of its place, no flag of a stop, no
+ *   - every Gen 0 block can be walked from cell to cell, to its end or to where an open chunk is not yet used, and
+ *     begins in each window with the cell that is noted; only residents have bits
+ *   - every object has a registered type, a size that fits, the generation and sort of its place, no flag of a stop, no
  * forwarding
  *   - every precise reference leads to an object's start that is alive
  *   - remembered sets are complete: an older object that refers to a younger one is logged or remembered
@@ -121,6 +122,15 @@ static unsigned record_kind(const tenure__plan *plan)
     return TENURE__RECORD_KINDS;
 }
 
+/* Objects of a block of leaves are never scanned; ambiguous ones are looked for in blocks of their own. */
+static void check_place(tenure__verification *check, uint8_t kind)
+{
+    if ((kind & TENURE__KIND_LEAF) != 0 && check->plan->has_references)
+        tenure__fault(check, "has references among objects that have none");
+    if (((kind & TENURE__KIND_AMBIGUOUS) != 0) != (check->plan->shape == TENURE__SHAPE_AMBIGUOUS))
+        tenure__fault(check, "of another sort than its block (kind %#x)", kind);
+}
+
 static void check_object(tenure__verification *check, uintptr_t object, uint32_t block, unsigned least_generation)
 {
     tenure_heap *heap = check->heap;
@@ -140,9 +150,15 @@ static void check_object(tenure__verification *check, uintptr_t object, uint32_t
     if (header & (TENURE__STAYS | TENURE__PINNED))
         tenure__fault(check, "a flag of the stop was left: %#lx", (unsigned long)header);
     if (check->generation < least_generation) tenure__fault(check, "younger than its block (%u)", least_generation);
+    check_place(check, tenure__kind_of(heap, block));
     const bool logged = (header & TENURE__UNLOGGED) == 0;
     if (check->generation == 0 && !logged) tenure__fault(check, "in Gen 0 and armed");
+    if (check->generation != 0 && logged && (header & TENURE__LARGE) != 0)
+        tenure__fault(check, "large, and not armed"); /* it has cards */
     const uintptr_t end = object + tenure__payload_bytes(heap, object, header);
+    const tenure_type *type = check->plan->type;
+    if (end - object < (type->flags & TENURE__FLEX ? type->flex_offset : type->size))
+        tenure__fault(check, "smaller than its type");
     const uintptr_t room =
         tenure__block_start(heap, block) +
         ((size_t)(header & TENURE__LARGE ? heap->blocks[block].run_blocks : 1) << TENURE__BLOCK_SHIFT);
@@ -158,16 +174,30 @@ static void check_object(tenure__verification *check, uintptr_t object, uint32_t
     check->object = 0;
 }
 
+/* No window of the block begins within a cell. */
+static void check_windows(tenure__verification *check, uint32_t block, unsigned at, unsigned end)
+{
+    enum { WINDOW = TENURE__GRANULES / TENURE__WINDOWS };
+    for (unsigned window = at / WINDOW; window * WINDOW < end; window++) {
+        const unsigned first = check->heap->blocks[block].first[window];
+        if (first > at && first < end)
+            tenure__fault(check, "block %u: a window is to begin at granule %u, in the cell at %u", block, first, at);
+    }
+}
+
 static void check_gen0_block(tenure__verification *check, uint32_t block)
 {
     tenure_heap *heap = check->heap;
-    const tenure__bits *live = tenure__bits_of(heap->live, block);
+    const tenure__bits *live = tenure__bits_of(heap->live, block), *ends = tenure__bits_of(heap->ends, block);
     const uintptr_t start = tenure__block_start(heap, block);
+    const uint32_t flags = tenure__flags_of(&heap->blocks[block]);
     for (unsigned at = 1; at < TENURE__GRANULES && check->sound;) {
         const uintptr_t object = start + (uintptr_t)at * 16;
         const uint64_t header = tenure__header_load(object);
         if (header == 0) { /* not yet used from here on */
-            check->cut |= (tenure__flags_of(&heap->blocks[block]) & TENURE__BLOCK_RESIDENTS) != 0;
+            check->cut |= (flags & TENURE__BLOCK_RESIDENTS) != 0;
+            if ((flags & TENURE__BLOCK_OPEN) == 0) tenure__fault(check, "Gen 0 block %u ends at %u", block, at);
+            check_windows(check, block, at, TENURE__GRANULES);
             break;
         }
         const unsigned granules = tenure__header_granules(header);
@@ -178,12 +208,13 @@ static void check_gen0_block(tenure__verification *check, uint32_t block)
         }
         if (tenure__header_type(header) != TENURE__TYPE_FILLER) {
             const bool resident = tenure__header_generation(header) != 0;
-            if (resident != tenure__bit_get(live, at)) {
+            if (resident != tenure__bit_get(live, at) || (resident && !tenure__bit_get(ends, at + granules - 1))) {
                 check->object = object;
                 tenure__fault(check, "residents and bits of a Gen 0 block differ");
             }
             check_object(check, object, block, 0);
         }
+        check_windows(check, block, at, at + granules);
         at += granules;
     }
 }
@@ -297,7 +328,7 @@ static uint64_t check_large(tenure__verification *check)
 {
     tenure_heap *heap = check->heap;
     const uint32_t end = atomic_load_explicit(&heap->large_frontier, memory_order_relaxed);
-    uint64_t reserved = 0;
+    uint64_t reserved = 0, used = 0;
     for (uint32_t block = heap->large_start; block < end && check->sound; block++) {
         const uint8_t kind = tenure__kind_of(heap, block);
         check->object = 0;
@@ -307,6 +338,7 @@ static uint64_t check_large(tenure__verification *check)
             continue;
         }
         check->blocks[tenure__kind_generation(kind)]++;
+        used++;
         check_cards(check, block);
         const uint32_t head = tenure__run_head(heap, block);
         if ((kind & TENURE__KIND_HEAD) != 0)
@@ -315,6 +347,9 @@ static uint64_t check_large(tenure__verification *check)
                  block - head >= heap->blocks[head].run_blocks)
             tenure__fault(check, "block %u is the tail of no run", block);
     }
+    check->object = 0;
+    const uint64_t counted = atomic_load_explicit(&heap->large_blocks, memory_order_relaxed);
+    if (used != counted) tenure__fault(check, "%lu blocks are in runs, %lu are accounted", used, counted);
     return reserved;
 }
 
@@ -427,6 +462,8 @@ static void check_accounts(tenure__verification *check, uint64_t reserved)
     if (young != counted[0] + counted[1] || check->blocks[2] != counted[2])
         tenure__fault(check, "%lu young and %lu blocks of Gen 2 were met, %lu and %lu are accounted", young,
             check->blocks[2], counted[0] + counted[1], counted[2]);
+    if (atomic_load_explicit(&heap->gen2_holes, memory_order_relaxed) > counted[2] * TENURE__GRANULES)
+        tenure__fault(check, "the holes of Gen 2 are more than its blocks");
     const uint64_t used = atomic_load_explicit(&heap->used_blocks, memory_order_relaxed);
     if (used != young + check->blocks[2] + reserved)
         tenure__fault(check, "%lu blocks are in use, %lu are accounted", young + check->blocks[2] + reserved, used);

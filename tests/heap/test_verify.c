@@ -1,4 +1,5 @@
 /* The verifier finds damage: each test breaks one thing in a sound heap. */
+#include "lib/allocation/nursery.h"
 #include "lib/collection/weakmap.h"
 #include "tests/support.h"
 #include <signal.h>
@@ -153,6 +154,82 @@ Test(verify, gen0_block_cannot_be_walked)
 {
     node *fresh = tenure_new(self, node_type);
     set_header(fresh, header_of(fresh) & ~((uint64_t)TENURE__SIZE_MASK << TENURE__SIZE_SHIFT));
+    expect_damage();
+}
+static tenure__bits *live_of(const void *object) { return tenure__bits_of(heap->live, block_of(object)); }
+
+/* What is behind it is found by nobody. */
+Test(verify, gen0_block_that_ends_early)
+{
+    node *fresh = tenure_new(self, node_type);
+    tenure_new(self, node_type);
+    tenure__chunk_close(tenure__allocator_of(self));
+    verify(self);
+    set_header(fresh, 0);
+    expect_damage();
+}
+Test(verify, window_that_begins_inside_an_object)
+{
+    for (unsigned i = 0; i < 1000; i++) tenure_new(self, node_type);
+    node *fresh = tenure_new(self, node_type);
+    verify(self);
+    uint16_t *first = heap->blocks[block_of(fresh)].first;
+    for (unsigned i = 1; i < TENURE__WINDOWS; i++) {
+        if (first[i] == 0) continue;
+        first[i]++;
+        expect_damage();
+        first[i]--;
+        verify(self);
+    }
+}
+Test(verify, gen0_object_with_a_bit)
+{
+    const node *fresh = tenure_new(self, node_type);
+    tenure__bit_set_owned(live_of(fresh), tenure__granule_of((uintptr_t)fresh) + 1);
+    expect_damage();
+}
+Test(verify, resident_without_an_end)
+{
+    node *pinned = tenure_new(self, node_type);
+    cr_assert(eq(int, tenure_pin(self, pinned), TENURE_OK));
+    collect(self, TENURE_GEN0);
+    cr_assert(eq(int, generation_of(heap, pinned), 1));
+    cr_assert(ne(int, tenure__flags_of(&heap->blocks[block_of(pinned)]) & TENURE__BLOCK_RESIDENTS, 0));
+    verify(self);
+    tenure__bits *ends = tenure__bits_of(heap->ends, block_of(pinned));
+    memset((void *)ends, 0, TENURE__BITMAP_WORDS * sizeof *ends);
+    expect_damage();
+}
+Test(verify, references_in_a_block_of_leaves)
+{
+    tenure__set_kind(heap, block_of(old), tenure__kind_of(heap, block_of(old)) | TENURE__KIND_LEAF);
+    expect_damage();
+}
+Test(verify, precise_object_among_ambiguous_ones)
+{
+    tenure__set_kind(heap, block_of(old), tenure__kind_of(heap, block_of(old)) | TENURE__KIND_AMBIGUOUS);
+    expect_damage();
+}
+Test(verify, object_smaller_than_its_type)
+{
+    char *bytes = tenure_new_bytes(self, 8); /* a cell of one granule */
+    const uint64_t rest = ((uint64_t)1 << TENURE__TYPE_SHIFT) - 1;
+    set_header(bytes, (header_of(bytes) & rest) | (header_of(old) & ~rest));
+    expect_damage();
+}
+Test(verify, large_object_that_is_not_armed)
+{
+    set_header(array, header_of(array) & ~(uint64_t)TENURE__UNLOGGED);
+    expect_damage();
+}
+Test(verify, large_blocks_are_not_accounted)
+{
+    atomic_fetch_add(&heap->large_blocks, 1);
+    expect_damage();
+}
+Test(verify, more_holes_than_there_is_room_for)
+{
+    atomic_fetch_sub(&heap->gen2_holes, 1);
     expect_damage();
 }
 Test(verify, kind_that_is_none)
