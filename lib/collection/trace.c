@@ -134,12 +134,13 @@ static inline void note_key(tenure__worker *worker, uintptr_t object, uint64_t h
 }
 
 /* The object's bit in that bitmap; true: this call set it. */
-static inline bool claim(tenure__worker *worker, tenure__bits *bits, uintptr_t object)
+static inline bool claim(tenure__worker *worker, tenure__bits *bitmap, uintptr_t object)
 {
-    const unsigned granule = tenure__granule_of(object);
-    if (!worker->alone) return tenure__bit_claim(bits, granule);
-    if (tenure__bit_get(bits, granule)) return false;
-    tenure__bit_set_owned(bits, granule);
+    tenure__bits *word = tenure__word_of(worker->heap, bitmap, object);
+    const unsigned bit = tenure__granule_of(object) & 63;
+    if (!worker->alone) return tenure__bit_claim(word, bit);
+    if (tenure__bit_get(word, bit)) return false;
+    tenure__bit_set_owned(word, bit);
     return true;
 }
 
@@ -147,7 +148,7 @@ static inline bool claim(tenure__worker *worker, tenure__bits *bits, uintptr_t o
 static inline __attribute__((always_inline)) bool mark(tenure__worker *worker, uintptr_t object)
 {
     tenure_heap *heap = worker->heap;
-    if (!claim(worker, tenure__bits_of(heap->mark, tenure__block_index(heap, object)), object)) return false;
+    if (!claim(worker, heap->mark, object)) return false;
     /* A header is not touched for this alone, but in heaps where the object may be a key. */
     if (__builtin_expect(heap->waiting.chains != 0, 0)) note_key(worker, object, tenure__header_load(object));
     return true;
@@ -251,20 +252,18 @@ static inline uintptr_t allocate_copy(tenure__worker *worker, tenure__buffer *bu
 static inline void set_copy_mark(tenure_heap *heap, uintptr_t copy, bool marked)
 {
     if (!heap->marking) return;
-    tenure__bits *mark = tenure__bits_of(heap->mark, tenure__block_index(heap, copy));
-    const unsigned granule = tenure__granule_of(copy);
-    const uint64_t bit = (uint64_t)1 << (granule & 63);
-    const uint64_t word = atomic_load_explicit(&mark[granule >> 6], memory_order_relaxed);
-    atomic_store_explicit(&mark[granule >> 6], marked ? word | bit : word & ~bit, memory_order_relaxed);
+    tenure__bits *word = tenure__word_of(heap, heap->mark, copy);
+    const uint64_t bit = (uint64_t)1 << (tenure__granule_of(copy) & 63);
+    const uint64_t bits = atomic_load_explicit(word, memory_order_relaxed);
+    atomic_store_explicit(word, marked ? bits | bit : bits & ~bit, memory_order_relaxed);
 }
 
 /* After the copy is claimed: from now on an ambiguous word may find it. */
 static inline void set_copy_bits(tenure_heap *heap, uintptr_t copy, unsigned granules)
 {
-    const uint32_t block = tenure__block_index(heap, copy);
-    const unsigned granule = tenure__granule_of(copy);
-    tenure__bit_set_owned(tenure__bits_of(heap->ends, block), granule + granules - 1);
-    tenure__bit_set_owned(tenure__bits_of(heap->live, block), granule);
+    const uintptr_t end = copy + (uintptr_t)granules * 16 - 16;
+    tenure__bit_set_owned(tenure__word_of(heap, heap->ends, end), tenure__granule_of(end) & 63);
+    tenure__bit_set_owned(tenure__word_of(heap, heap->live, copy), tenure__granule_of(copy) & 63);
 }
 
 static uint64_t identity_of(uintptr_t object)
@@ -436,8 +435,7 @@ static void process_root_slot(tenure__worker *worker, uintptr_t *slot)
 static inline __attribute__((always_inline)) void fetch(const tenure_heap *heap, uintptr_t entry)
 {
     if (!is_reach(entry)) return;
-    const uint32_t block = tenure__block_index(heap, entry);
-    __builtin_prefetch((const void *)&tenure__bits_of(heap->mark, block)[tenure__granule_of(entry) >> 6], 1);
+    __builtin_prefetch((const void *)tenure__word_of(heap, heap->mark, entry), 1);
     if ((entry & TENURE__ENTRY_REACH_TAG) == TENURE__ENTRY_REACH)
         __builtin_prefetch((const void *)((entry & ~(uintptr_t)TENURE__ENTRY_REACH_TAG) - 8), 1);
 }

@@ -379,6 +379,11 @@ static inline tenure__bits *tenure__bits_of(tenure__bits *bitmap, uint32_t block
 {
     return bitmap + (size_t)block * TENURE__BITMAP_WORDS;
 }
+/* The bitmap's word with the bit of what starts there, which is its granule modulo 64: blocks are aligned. */
+static inline tenure__bits *tenure__word_of(const tenure_heap *heap, tenure__bits *bitmap, uintptr_t object)
+{
+    return bitmap + ((object - heap->base) >> 10);
+}
 static inline uint8_t tenure__kind_of(const tenure_heap *heap, uint32_t block)
 {
     return atomic_load_explicit(&heap->table[block], memory_order_relaxed);
