@@ -1,5 +1,6 @@
 /* The verifier finds damage: each test breaks one thing in a sound heap. */
 #include "lib/allocation/nursery.h"
+#include "lib/collection/remembered.h"
 #include "lib/collection/weakmap.h"
 #include "tests/support.h"
 #include <signal.h>
@@ -342,6 +343,66 @@ Test(verify, pins_are_left)
     expect_damage();
 }
 
+Test(verify, block_of_a_run_that_is_none_of_it)
+{
+    tenure__set_kind(heap, block_of(array) + 1, tenure__kind(1) | TENURE__KIND_TAIL);
+    expect_damage();
+}
+Test(verify, log_of_something_else)
+{
+    TENURE_SET(self, young, next, tenure_new(self, node_type));
+    verify(self);
+    uint32_t log = tenure__allocator_of(self)->logs;
+    tenure__packet *packet = &heap->packets.pool[log];
+    packet->entries[0] = (packet->entries[0] & ~(uintptr_t)TENURE__ENTRY_TAG) | TENURE__ENTRY_REMEMBERED;
+    expect_damage();
+}
+Test(verify, log_without_an_end)
+{
+    TENURE_SET(self, young, next, tenure_new(self, node_type));
+    const uint32_t log = tenure__allocator_of(self)->logs;
+    heap->packets.pool[log].next = log;
+    expect_damage();
+}
+Test(verify, old_run_among_the_young)
+{
+    heap->young_runs[heap->young_run_count++] = block_of(array);
+    expect_damage();
+}
+Test(verify, block_with_room_that_is_in_use)
+{
+    atomic_store(&heap->holes[2][TENURE__PLAIN], 0);
+    tenure__blocks_push(heap, &heap->holes[2][TENURE__PLAIN], block_of(old));
+    tenure__flags_clear(&heap->blocks[block_of(old)], TENURE__BLOCK_OPEN);
+    verify(self);
+    tenure__flags_set(&heap->blocks[block_of(old)], TENURE__BLOCK_OPEN);
+    expect_damage();
+}
+Test(verify, block_in_two_lists)
+{
+    atomic_store(&heap->holes[2][TENURE__PLAIN], 0);
+    tenure__blocks_push(heap, &heap->holes[2][TENURE__PLAIN], block_of(old));
+    tenure__flags_clear(&heap->blocks[block_of(old)], TENURE__BLOCK_OPEN);
+    verify(self);
+    heap->blocks[block_of(old)].next = block_of(old) + 1; /* also a list without an end */
+    expect_damage();
+}
+Test(verify, free_block_in_two_lists)
+{
+    for (unsigned i = 0; i < 3000; i++) tenure_new_bytes(self, 1000);
+    collect(self, TENURE_GEN0);
+    verify(self);
+    hold_daemon();
+    const uint32_t block = (uint32_t)atomic_load(&heap->free_blocks) - 1;
+    const uint32_t returned = (uint32_t)atomic_load(&heap->returned_blocks);
+    const uint32_t next = heap->blocks[block].next;
+    atomic_store(&heap->returned_blocks, block + 1); /* with all that is behind it */
+    expect_damage();
+    atomic_store(&heap->returned_blocks, returned);
+    heap->blocks[block].next = next;
+    verify(self);
+}
+
 /* --- records, ephemerons, weak maps --- */
 
 typedef struct inner {
@@ -401,6 +462,26 @@ Test(verify, list_of_records_without_an_end)
 Test(verify, record_in_no_list)
 {
     old_record();
+    heap->records[TENURE__CELLS][2] = (tenure__records) { 0 };
+    expect_damage();
+}
+
+/* The second weak reference to an object is in a table, by which others find it. */
+Test(verify, record_in_no_table)
+{
+    old_record();
+    tenure_weak *shared = tenure_weak_new(self, old);
+    verify(self);
+    const tenure__record *record = tenure__record_at((uintptr_t)shared);
+    cr_assert(ne(u64, record->hash, 0));
+    tenure__record_moved(&heap->cells, record->hash, (uintptr_t)record, 0);
+    expect_damage();
+    tenure_keep_alive(shared);
+}
+Test(verify, record_in_the_list_of_another_generation)
+{
+    old_record();
+    heap->records[TENURE__CELLS][1] = heap->records[TENURE__CELLS][2];
     heap->records[TENURE__CELLS][2] = (tenure__records) { 0 };
     expect_damage();
 }
