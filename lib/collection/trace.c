@@ -473,6 +473,23 @@ static inline void visit(tenure__worker *worker, uintptr_t *slot)
         push_slot(worker, slot, worker->older);
 }
 
+static inline bool are_null(const uintptr_t *slots)
+{
+    uintptr_t any = 0;
+    for (unsigned i = 0; i < 8; i++) any |= __atomic_load_n(slots + i, __ATOMIC_RELAXED);
+    return any == 0;
+}
+
+/* One after the other. Large arrays are made empty, and scanned before they are full. */
+static inline void visit_slots(tenure__worker *worker, uintptr_t low, uintptr_t high)
+{
+    for (uintptr_t slot = low; slot < high;) {
+        const uintptr_t next = high - slot > 64 ? slot + 64 : high;
+        if (next - slot == 64 && are_null((const uintptr_t *)slot)) slot = next;
+        for (; slot < next; slot += 8) visit(worker, (uintptr_t *)slot);
+    }
+}
+
 /* What a trace function or a root callback visits. */
 static inline void visit_for_program(tenure__worker *worker, uintptr_t *slot)
 {
@@ -576,7 +593,7 @@ static void visit_items(
     }
     if (type->flags & TENURE__FLEX_REFS) {
         const uintptr_t first = object + plan->flex_offset;
-        for (uintptr_t slot = first > low ? first : low; slot < high; slot += 8) visit(worker, (uintptr_t *)slot);
+        visit_slots(worker, first > low ? first : low, high);
     }
 }
 
@@ -594,7 +611,7 @@ static inline void scan_range(
     case TENURE__SHAPE_REFS: {
         visit_map(worker, object, plan->fixed_map, low, high);
         const uintptr_t first = object + plan->flex_offset;
-        for (uintptr_t slot = first > low ? first : low; slot < high; slot += 8) visit(worker, (uintptr_t *)slot);
+        visit_slots(worker, first > low ? first : low, high);
         break;
     }
     case TENURE__SHAPE_ELEMENTS:

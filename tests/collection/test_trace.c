@@ -210,6 +210,23 @@ Test(trace, refs_of_2000) { check_refs(2000); }
 Test(trace, refs_of_2045) { check_refs(2045); } /* the most that is small */
 Test(trace, refs_of_50000) { check_refs(50000); }
 
+/* Wherever it is among what is null. */
+static void check_one_ref(size_t count, size_t step_by)
+{
+    for (size_t at = 0; at < count; at += step_by) {
+        root = tenure_new_flex(self, refs_type, count);
+        leaf *object = fresh(at);
+        tenure_store(self, root, &((refs *)root)->flexible[at], object);
+        step((unsigned)at % ROUNDS);
+        for (size_t i = 0; i < count; i++)
+            if (i != at) cr_assert(eq(ptr, ((refs *)root)->flexible[i], NULL));
+        expect_leaf(((refs *)root)->flexible[at], at);
+    }
+}
+
+Test(trace, one_ref_of_26) { check_one_ref(26, 1); }
+Test(trace, one_ref_of_5000) { check_one_ref(5000, 61); }
+
 /* The last of the fixed ones lies beyond a map of 64 words. */
 typedef struct wide_refs {
     leaf *fixed;
