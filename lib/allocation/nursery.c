@@ -147,7 +147,6 @@ static uint32_t take_gen0_blocks(tenure_heap *heap, uint8_t sort_kind, uint32_t 
         heap->gen0_blocks + atomic_fetch_add_explicit(&heap->gen0_count, *count, memory_order_relaxed);
     uint32_t block = first;
     for (uint32_t i = 0; i < *count; i++, block = heap->blocks[block].next - 1) {
-        if (tenure__blocks_short(heap)) tenure__populate_one(heap);
         memset(heap->blocks[block].first, 0, sizeof heap->blocks[block].first);
         /* The first header tells walkers that nothing is here yet. */
         tenure__header_store(tenure__block_start(heap, block) + 16, tenure__filler_header(TENURE__GRANULES - 1));
@@ -201,6 +200,7 @@ static supply refill(tenure__allocator *allocator, size_t cell_bytes)
     tenure_heap *heap = allocator->mutator.record.heap;
     /* A call that may collect is a quiescent state also when it does not. */
     if (tenure__rcu_registered()) urcu_qsbr_quiescent_state();
+    if (allocator->ahead == 0 && !allocator->mutator.in_grace) tenure__populate_outside(heap);
     const uint32_t open = allocator->chunk_block;
     if (open != 0 && allocator->mutator.record.top < allocator->chunk_end)
         tenure__header_store(allocator->mutator.record.top + 8,
@@ -244,6 +244,7 @@ static supply refill(tenure__allocator *allocator, size_t cell_bytes)
 static supply refill_apart(tenure__allocator *allocator)
 {
     tenure_heap *heap = allocator->mutator.record.heap;
+    tenure__populate_outside(heap);
     if (!within_budget(heap, 1)) return BUDGET_SPENT;
     atomic_store_explicit(&heap->ambiguous_used, true, memory_order_relaxed);
     uint32_t count = 1;

@@ -14,7 +14,7 @@ enum {
     STOP_FIRST_NS = 10000,
     REACH_FIRST_NS = 1000,
     RARE = 16, /* a stop in so many that is reached late does not count */
-    PRESSURE_MAX = 4,
+    PRESSURE_MAX = 2,
     SHORT_PAUSE_NS = 50000, /* little is gained by shorter ones */
     SURVIVORS_MIN = 16,
     BUDGET_MIN = (512 << 10) >> TENURE__BLOCK_SHIFT,
@@ -243,7 +243,7 @@ static unsigned choose_level(const tenure__budget *budget, double target_ns)
 static void expect_survivors(tenure_heap *heap, const tenure_collection *event)
 {
     uint64_t blocks = atomic_load_explicit(&heap->survivors, memory_order_relaxed);
-    blocks -= blocks / 8;
+    blocks -= blocks / 32;
     const uint64_t copied = event->copied_bytes >> TENURE__BLOCK_SHIFT;
     const uint64_t budget = atomic_load_explicit(&heap->gen0_budget, memory_order_relaxed);
     /* In proportion, if the next one is larger. */
@@ -311,6 +311,7 @@ uint64_t tenure__old_blocks(const tenure_heap *heap)
 
 static const char *grown(const tenure_heap *heap)
 {
+    if (atomic_load_explicit(&heap->full_begun, memory_order_relaxed)) return 0;
     const uint64_t trigger = atomic_load_explicit(&heap->gen2_trigger_blocks, memory_order_relaxed);
     if (tenure__old_blocks(heap) > trigger) return "gen2 growth";
     return atomic_load_explicit(&heap->generation_blocks[2], memory_order_relaxed) > heap->gen2_most_blocks
@@ -346,7 +347,7 @@ void tenure__sizing_update(tenure_heap *heap, const tenure_collection *event)
     if (event->generation < 2) {
         learn_survival(heap);
         learn_costs(heap, event);
-        learn_runners(&heap->budget, event->threads_stopped + 1);
+        learn_runners(&heap->budget, event->threads_stopped + 1 + count_of(&heap->populators));
         heap->budget.level = choose_level(&heap->budget, (double)heap->options.pause_target);
     }
     adapt_gen1(heap, event);

@@ -117,8 +117,11 @@ void tenure__trace_push(tenure__worker *worker, uintptr_t entry) { push(worker, 
 
 void tenure__trace_invite(tenure__worker *worker, unsigned helpers, bool need_pool)
 {
+    tenure_heap *heap = worker->heap;
+    /* Who populates memory keeps a processor for milliseconds: a helper that has to wait for it would be waited for. */
+    if (!need_pool && atomic_load_explicit(&heap->populators, memory_order_relaxed) != 0 && --helpers == 0) return;
     worker->alone = false;
-    tenure__gang_invite(&worker->heap->world.gang, helpers, need_pool);
+    tenure__gang_invite(&heap->world.gang, helpers, need_pool);
 }
 
 static inline unsigned sort_of(const tenure__plan *plan)

@@ -413,9 +413,43 @@ bool tenure__blocks_short(const tenure_heap *heap)
            atomic_load_explicit(&heap->used_blocks, memory_order_relaxed) + ready < heap->max_blocks;
 }
 
-void tenure__populate_one(tenure_heap *heap) { populate_one(heap); }
-
 bool tenure__populate_ahead(tenure_heap *heap) { return tenure__blocks_short(heap) && locked_step(heap, populate_one); }
+
+void tenure__populate_for(tenure_heap *heap, uint32_t blocks)
+{
+    /* relaxed, all: as above. */
+    const uint32_t wanted = blocks + atomic_load_explicit(&heap->survivors, memory_order_relaxed);
+    for (;;) {
+        const uint32_t ready = atomic_load_explicit(&heap->free_count, memory_order_relaxed);
+        if (ready >= wanted ||
+            atomic_load_explicit(&heap->used_blocks, memory_order_relaxed) + ready >= heap->max_blocks)
+            return;
+        if (!locked_step(heap, populate_one)) return;
+    }
+}
+
+/* Until a stop comes, which it may help. */
+static void populate_some(void *arg)
+{
+    enum { AT_ONCE = 16 };
+    tenure_heap *heap = arg;
+    atomic_fetch_add_explicit(&heap->populators, 1, memory_order_relaxed);
+    for (unsigned i = 0; i < AT_ONCE; i++) {
+        if ((atomic_load_explicit(&heap->world.request, memory_order_relaxed) & 1) != 0) break;
+        if (!tenure__populate_ahead(heap)) break;
+    }
+    atomic_fetch_sub_explicit(&heap->populators, 1, memory_order_relaxed);
+}
+
+void tenure__populate_outside(tenure_heap *heap)
+{
+    if (!tenure__blocks_short(heap)) return;
+    /* Somebody is at it, and there is enough for the next collection: others need not wait. */
+    const bool enough = atomic_load_explicit(&heap->free_count, memory_order_relaxed) >
+                        atomic_load_explicit(&heap->survivors, memory_order_relaxed);
+    if (enough && (atomic_load_explicit(&heap->upkeep_steps, memory_order_relaxed) & 1) != 0) return;
+    tenure__outside(populate_some, heap);
+}
 
 /* False: the system keeps it, contents and all (locked memory, say). */
 static bool give_back(tenure_heap *heap, uint32_t block, uint32_t blocks)
@@ -485,6 +519,7 @@ void tenure__arena_forked(tenure_heap *heap)
 {
     const uint32_t end = atomic_load_explicit(&heap->large_frontier, memory_order_relaxed);
     heap->large_missing = UINT32_MAX;
+    atomic_store_explicit(&heap->populators, 0, memory_order_relaxed);
     for (uint32_t block = heap->large_start; block < end; block++) {
         if (tenure__kind_of(heap, block) != TENURE__KIND_RESERVED) continue;
         if (heap->blocks[block].returned)

@@ -249,8 +249,9 @@ struct tenure_heap {
     uint32_t large_rover;   /* large lock */
     uint32_t large_missing; /* no free run of that length is below the frontier since one was freed last; large lock */
     pthread_mutex_t large_lock;
-    pthread_mutex_t upkeep_lock;         /* the daemon, while it has a block in its hands: a fork waits for it */
-    _Atomic uint32_t upkeep_steps;       /* odd: the daemon is in a step under that lock */
+    pthread_mutex_t upkeep_lock;         /* who populates or returns memory: a fork waits for it */
+    _Atomic uint32_t upkeep_steps;       /* odd: somebody is in a step under that lock */
+    _Atomic uint32_t populators;         /* mutators that are out of the stop set to populate memory */
     tenure__index_stack vacated_blocks;  /* check=roots: without access; used again when there are no others */
     tenure__index_stack returned_blocks; /* given back to the system */
     uint64_t max_blocks;                 /* constant */
@@ -359,6 +360,7 @@ struct tenure_heap {
     uint32_t served[3];                /* drawn before the daemon's collection stopped the world; daemon */
     _Atomic uint32_t done[3];          /* tickets served; futex of those who wait */
     _Atomic(const char *) full_wanted; /* why the daemon shall lead a full collection; 0: no reason */
+    _Atomic bool full_begun;           /* it is on the way, and not to be asked for again */
     _Atomic uint64_t collected;        /* completed collections */
 };
 
@@ -447,10 +449,13 @@ void tenure__run_give(tenure_heap *heap, uint32_t head);
 void tenure__populate(void *start, size_t bytes);
 /* Fewer free blocks lie ready than Gen 0 will still take and the next collection copy to. */
 bool tenure__blocks_short(const tenure_heap *heap);
-/* One block more. A mutator: better now than in the stop where it is missing. */
-void tenure__populate_one(tenure_heap *heap);
-/* The same, until there are enough (or no more are to be had): false. Daemon. */
+/* One block more, until there are enough (or no more are to be had): false. Not in the stop set. */
 bool tenure__populate_ahead(tenure_heap *heap);
+/* So many, beside what the next collection copies to. Daemon. */
+void tenure__populate_for(tenure_heap *heap, uint32_t blocks);
+/* The same, some blocks, if there are too few. A mutator that has nothing in its hands: a collection may come meanwhile.
+ * The system may take milliseconds for a huge page, which no stop shall wait for, and none shall need itself. */
+void tenure__populate_outside(tenure_heap *heap);
 /* Gives back free memory beyond what should be kept; returns whether there is more. Daemon. */
 bool tenure__arena_return(tenure_heap *heap, uint32_t keep_blocks);
 /* In a forked child: the runs that the daemon was giving back and that threads were zeroing are free. */

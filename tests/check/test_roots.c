@@ -152,7 +152,7 @@ int __wrap_tenure__advise(void *memory, size_t bytes, int advice)
 static void *populate_late(void *arg)
 {
     is_late = true;
-    tenure__populate_one(arg);
+    tenure__populate_ahead(arg);
     atomic_store(&late_there, true);
     return NULL;
 }

@@ -3,6 +3,7 @@
 #include "tests/support.h"
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 
 typedef struct node {
     struct node *next;
@@ -291,6 +292,54 @@ Test(sizing, memory_lies_ready)
         }
         if (i > 0) cr_assert(ge(u32, atomic_load(&heap->survivors), 48));
     }
+}
+
+/* More than Gen 0 takes itself. */
+Test(sizing, memory_lies_ready_for_more_than_gen0)
+{
+    heap_end(heap, self);
+    begin_with("max_heap=256m,gen0=2m,gen1_after=1");
+    spend_budget(self);
+    atomic_store(&heap->survivors, 3 * 64);
+    const uint64_t before = collections_of(heap);
+    for (unsigned used = 0; collections_of(heap) == before; used = atomic_load(&heap->gen0_used)) {
+        if (used >= 60) cr_assert(ge(u32, atomic_load(&heap->free_count), 3 * 64));
+        garbage(1008);
+    }
+}
+
+/* A thread that the system keeps while it populates memory. */
+static _Thread_local bool is_kept;
+static atomic_bool kept, kept_goes_on;
+int __real_tenure__advise(void *memory, size_t bytes, int advice);
+int __wrap_tenure__advise(void *memory, size_t bytes, int advice);
+int __wrap_tenure__advise(void *memory, size_t bytes, int advice)
+{
+    if (is_kept && advice == MADV_POPULATE_WRITE) {
+        atomic_store(&kept, true);
+        while (!atomic_load(&kept_goes_on)) sched_yield();
+    }
+    return __real_tenure__advise(memory, bytes, advice);
+}
+static void *allocate_kept(void *arg)
+{
+    tenure_thread *own = tenure_attach(arg);
+    is_kept = true;
+    while (!atomic_load(&kept)) tenure_new_bytes(own, 1000);
+    tenure_detach(own);
+    return NULL;
+}
+
+Test(sizing, who_populates_memory_is_not_waited_for)
+{
+    while (tenure__blocks_short(heap)) tenure_poll(self); /* the daemon has done its part */
+    atomic_store(&heap->survivors, 128);
+    pthread_t thread;
+    cr_assert(zero(pthread_create(&thread, NULL, allocate_kept, heap)));
+    while (!atomic_load(&kept)) tenure_poll(self);
+    for (int i = 0; i < 3; i++) collect(self, (tenure_generation)i);
+    atomic_store(&kept_goes_on, true);
+    cr_assert(eq(int, tenure_join(self, thread, NULL), 0));
 }
 
 /* Adapted: the budget stays within what max_heap allows. */
