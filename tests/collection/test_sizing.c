@@ -298,7 +298,7 @@ Test(sizing, memory_lies_ready)
 Test(sizing, memory_lies_ready_for_more_than_gen0)
 {
     heap_end(heap, self);
-    begin_with("max_heap=256m,gen0=2m,gen1_after=1,return_delay=1h");
+    begin_with("max_heap=256m,gen0=2m,gen1_after=1,return_delay=3600s");
     spend_budget(self);
     atomic_store(&heap->survivors, 3 * 64);
     const uint64_t before = collections_of(heap);
