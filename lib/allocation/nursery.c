@@ -195,12 +195,18 @@ static uint32_t batch(tenure__allocator *allocator)
     return allocator->batch = count > 1 ? count : 1;
 }
 
+/* In grace others wait for a lock of this thread: it does not leave the stop set, for it would have to wait at its return. */
+static void populate(tenure__allocator *allocator)
+{
+    if (!allocator->mutator.in_grace) tenure__populate_outside(allocator->mutator.record.heap);
+}
+
 static supply refill(tenure__allocator *allocator, size_t cell_bytes)
 {
     tenure_heap *heap = allocator->mutator.record.heap;
     /* A call that may collect is a quiescent state also when it does not. */
     if (tenure__rcu_registered()) urcu_qsbr_quiescent_state();
-    if (allocator->ahead == 0 && !allocator->mutator.in_grace) tenure__populate_outside(heap);
+    if (allocator->ahead == 0) populate(allocator);
     const uint32_t open = allocator->chunk_block;
     if (open != 0 && allocator->mutator.record.top < allocator->chunk_end)
         tenure__header_store(allocator->mutator.record.top + 8,
@@ -244,7 +250,7 @@ static supply refill(tenure__allocator *allocator, size_t cell_bytes)
 static supply refill_apart(tenure__allocator *allocator)
 {
     tenure_heap *heap = allocator->mutator.record.heap;
-    tenure__populate_outside(heap);
+    populate(allocator);
     if (!within_budget(heap, 1)) return BUDGET_SPENT;
     atomic_store_explicit(&heap->ambiguous_used, true, memory_order_relaxed);
     uint32_t count = 1;
