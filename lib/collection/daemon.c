@@ -1,7 +1,6 @@
 /* The daemon: coordinates. It leads the collections that no mutator leads, keeps memory committed and populated ahead,
  * gives memory back. It is never part of a stop. */
 #include "lib/collection/cycle.h"
-#include "lib/collection/evacuate.h"
 #include "lib/collection/finalizer.h"
 #include "lib/collection/weakmap.h"
 #include "threads/futex.h"
@@ -49,15 +48,8 @@ void tenure__daemon_report(tenure_heap *heap)
 static void lead(tenure_heap *heap, int generation, const char *reason)
 {
     if (atomic_load_explicit(&heap->roots.program_wanted, memory_order_relaxed)) tenure__roots_refresh(heap);
-    if (generation == 2) {
-        /* relaxed: a young collection that misses it asks for another full one. */
-        atomic_store_explicit(&heap->full_begun, true, memory_order_relaxed);
-        const uint32_t copies = tenure__evacuation_blocks(heap);
-        if (copies != 0) tenure__populate_for(heap, copies);
-    }
     tenure__lock_stop(&heap->world);
     tenure__lead(heap, generation, reason, true);
-    atomic_store_explicit(&heap->full_begun, false, memory_order_relaxed);
     tenure__unlock_stop(&heap->world);
 }
 
@@ -164,7 +156,6 @@ void tenure__daemon_forked(tenure_heap *heap)
     for (unsigned i = 0; i < 3; i++)
         atomic_store_explicit(
             &heap->done[i], atomic_load_explicit(&heap->wanted[i], memory_order_relaxed), memory_order_relaxed);
-    atomic_store_explicit(&heap->full_begun, false, memory_order_relaxed);
     atomic_store_explicit(&heap->daemon_gone, true, memory_order_relaxed);
 }
 

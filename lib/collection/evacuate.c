@@ -93,15 +93,6 @@ static bool is_chosen(const tenure_heap *heap, uint32_t block, plan *to_do)
     return true;
 }
 
-/* relaxed: figures. */
-uint32_t tenure__evacuation_blocks(const tenure_heap *heap)
-{
-    const uint64_t blocks = atomic_load_explicit(&heap->generation_blocks[2], memory_order_relaxed);
-    const uint64_t holes = atomic_load_explicit(&heap->gen2_holes, memory_order_relaxed) / TENURE__GRANULES;
-    const uint64_t allowed = (blocks > holes ? blocks - holes : 0) / 4 + HOLES_ALLOWED;
-    return holes > allowed ? (uint32_t)(holes / 2) : 0;
-}
-
 void tenure__choose_evacuation(tenure_heap *heap)
 {
     const uint32_t frontier = atomic_load_explicit(&heap->frontier, memory_order_relaxed);

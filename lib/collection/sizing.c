@@ -311,7 +311,6 @@ uint64_t tenure__old_blocks(const tenure_heap *heap)
 
 static const char *grown(const tenure_heap *heap)
 {
-    if (atomic_load_explicit(&heap->full_begun, memory_order_relaxed)) return 0;
     const uint64_t trigger = atomic_load_explicit(&heap->gen2_trigger_blocks, memory_order_relaxed);
     if (tenure__old_blocks(heap) > trigger) return "gen2 growth";
     return atomic_load_explicit(&heap->generation_blocks[2], memory_order_relaxed) > heap->gen2_most_blocks

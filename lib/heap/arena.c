@@ -415,19 +415,6 @@ bool tenure__blocks_short(const tenure_heap *heap)
 
 bool tenure__populate_ahead(tenure_heap *heap) { return tenure__blocks_short(heap) && locked_step(heap, populate_one); }
 
-void tenure__populate_for(tenure_heap *heap, uint32_t blocks)
-{
-    /* relaxed, all: as above. */
-    const uint32_t wanted = blocks + atomic_load_explicit(&heap->survivors, memory_order_relaxed);
-    for (;;) {
-        const uint32_t ready = atomic_load_explicit(&heap->free_count, memory_order_relaxed);
-        if (ready >= wanted ||
-            atomic_load_explicit(&heap->used_blocks, memory_order_relaxed) + ready >= heap->max_blocks)
-            return;
-        if (!locked_step(heap, populate_one)) return;
-    }
-}
-
 /* Until a stop comes, which it may help. */
 static void populate_some(void *arg)
 {

@@ -360,7 +360,6 @@ struct tenure_heap {
     uint32_t served[3];                /* drawn before the daemon's collection stopped the world; daemon */
     _Atomic uint32_t done[3];          /* tickets served; futex of those who wait */
     _Atomic(const char *) full_wanted; /* why the daemon shall lead a full collection; 0: no reason */
-    _Atomic bool full_begun;           /* it is on the way, and not to be asked for again */
     _Atomic uint64_t collected;        /* completed collections */
 };
 
@@ -451,9 +450,7 @@ void tenure__populate(void *start, size_t bytes);
 bool tenure__blocks_short(const tenure_heap *heap);
 /* One block more, until there are enough (or no more are to be had): false. Not in the stop set. */
 bool tenure__populate_ahead(tenure_heap *heap);
-/* So many, beside what the next collection copies to. Daemon. */
-void tenure__populate_for(tenure_heap *heap, uint32_t blocks);
-/* The same, some blocks, if there are too few. A mutator that has nothing in its hands: a collection may come meanwhile.
+/* Some blocks, if there are too few. A mutator that has nothing in its hands: a collection may come meanwhile.
  * The system may take milliseconds for a huge page, which no stop shall wait for, and none shall need itself. */
 void tenure__populate_outside(tenure_heap *heap);
 /* Gives back free memory beyond what should be kept; returns whether there is more. Daemon. */

@@ -1,9 +1,7 @@
 /* What a program's changing needs leave behind in Gen 2: sparse blocks are emptied, dense ones are not, and holes that
  * nothing fits into stay bounded. */
 #include "tests/support.h"
-#include "threads/system.h"
 #include <sched.h>
-#include <sys/mman.h>
 
 enum { MIB = 1 << 20, SLOTS = 64 * MIB / 512 };
 
@@ -120,31 +118,4 @@ Test(evacuate, holes_that_nothing_fits_into_are_bounded)
     }
     check();
     cr_expect(lt(u64, most, 3 * live), "%lu MiB", (unsigned long)(most / MIB)); /* 2.3; with holes not counted 3.5 */
-}
-
-static _Atomic(tenure_heap *) watched;
-static atomic_uint in_stops;
-int __real_tenure__advise(void *memory, size_t bytes, int advice);
-int __wrap_tenure__advise(void *memory, size_t bytes, int advice);
-int __wrap_tenure__advise(void *memory, size_t bytes, int advice)
-{
-    const tenure_heap *of = atomic_load(&watched);
-    if (advice == MADV_POPULATE_WRITE && of != NULL && (atomic_load(&of->world.request) & 1) != 0)
-        atomic_fetch_add(&in_stops, 1);
-    return __real_tenure__advise(memory, bytes, advice);
-}
-
-/* What copies come to was populated before the stop. */
-Test(evacuate, memory_lies_ready)
-{
-    fill();
-    for (unsigned i = 0; i < SLOTS; i += 2) drop(i);
-    collect(self, TENURE_GEN2);
-    const uint64_t copied = atomic_load(&heap->copied_bytes);
-    atomic_store(&watched, heap);
-    collect(self, TENURE_GEN2);
-    atomic_store(&watched, NULL);
-    cr_expect(gt(u64, atomic_load(&heap->copied_bytes) - copied, 8 * MIB));
-    cr_expect(eq(u32, atomic_load(&in_stops), 0));
-    check();
 }
