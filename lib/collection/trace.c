@@ -11,7 +11,9 @@
 enum {
     PIECE_BYTES = 8 * 1024, /* half of a local stack, if all of it are references */
     INVITE_AFTER = 1000,    /* objects, before small work becomes worth a second worker */
-    SHARE_ABOVE = 4         /* entries on the local stack */
+    SHARE_ABOVE = 4,        /* entries on the local stack */
+    BESIDE_LEAST = 8,       /* granules of a leaf that lies among what refers to it */
+    BESIDE_MOST = 63
 };
 
 void tenure__trace_prepare(tenure_heap *heap)
@@ -124,9 +126,13 @@ void tenure__trace_invite(tenure__worker *worker, unsigned helpers, bool need_po
     tenure__gang_invite(&heap->world.gang, helpers, need_pool);
 }
 
-static inline unsigned sort_of(const tenure__plan *plan)
+/* Leaves have blocks of their own, which full collections mark without a look at the objects. But those of some cache
+ * lines lie near what refers to them, as copying finds them: who reads the one reads the other next. Smaller ones would
+ * leave holes that are not filled, and of larger ones the first line is no matter. */
+static inline unsigned sort_of(const tenure__plan *plan, unsigned granules)
 {
-    if (plan->shape == TENURE__SHAPE_LEAF) return TENURE__LEAF;
+    if (plan->shape == TENURE__SHAPE_LEAF)
+        return granules - BESIDE_LEAST <= BESIDE_MOST - BESIDE_LEAST ? TENURE__PLAIN : TENURE__LEAF;
     return plan->shape == TENURE__SHAPE_AMBIGUOUS ? TENURE__APART_AMBIGUOUS : TENURE__PLAIN;
 }
 
@@ -330,8 +336,9 @@ static uintptr_t move(tenure__worker *worker, uintptr_t object, uint32_t block)
     if (header & TENURE__STAYS) return object;
     if ((int)tenure__header_generation(header) > heap->condemned) return object;
     if (header & TENURE__PINNED) return stay(worker, object, block);
-    const unsigned sort = sort_of(tenure__plan_of(header));
+    const tenure__plan *plan = tenure__plan_of(header);
     const unsigned granules = tenure__header_granules(header);
+    const unsigned sort = sort_of(plan, granules);
     const bool append_hash = (header & (TENURE__HASHED | TENURE__HASH_STORED)) == TENURE__HASHED;
     const unsigned copy_granules = granules + append_hash;
     tenure__buffer *buffer = &worker->buffers[heap->target][sort];
@@ -360,7 +367,7 @@ static uintptr_t move(tenure__worker *worker, uintptr_t object, uint32_t block)
     worker->copied_objects++;
     worker->copied_granules[heap->blocks[block].age] += copy_granules;
     note_key(worker, object, header);
-    if (sort != TENURE__LEAF) scan(worker, copy, copy_header);
+    if (plan->has_references) scan(worker, copy, copy_header);
     return copy;
 }
 
@@ -752,9 +759,8 @@ static inline bool copy_usual(tenure__worker *worker, uintptr_t *slot)
         return false;
     const tenure__plan *plan = tenure__plan_of(header);
     if (plan->shape != TENURE__SHAPE_MAP && plan->shape != TENURE__SHAPE_LEAF) return false;
-    tenure__buffer *buffer =
-        &worker->buffers[heap->target][plan->shape == TENURE__SHAPE_LEAF ? TENURE__LEAF : TENURE__PLAIN];
     const unsigned granules = tenure__header_granules(header);
+    tenure__buffer *buffer = &worker->buffers[heap->target][sort_of(plan, granules)];
     const uintptr_t top = buffer->top, copy = top + 8;
     if (buffer->end - top < (uintptr_t)granules * 16) return false;
     copy_payload(copy, object, granules);

@@ -369,6 +369,57 @@ Test(trace, custom_large_in_pieces)
 Test(trace, custom_with_one_worker) { check_sack(20000, "max_heap=128m,verify=before,after,workers=1"); }
 Test(trace, custom_led_by_the_daemon) { check_sack(20000, "max_heap=128m,verify=before,after,lead=daemon"); }
 
+typedef struct entry {
+    struct entry *next;
+    unsigned char *value;
+    uint64_t number;
+} entry;
+TENURE_TYPE(entry_type, entry, next, value);
+
+static void expect_entries(unsigned count, size_t bytes)
+{
+    unsigned number = count;
+    for (const entry *at = root; at != NULL; at = at->next) {
+        cr_assert(eq(u64, at->number, --number));
+        for (size_t i = 0; i < bytes; i++) cr_assert(eq(u8, at->value[i], (unsigned char)number));
+    }
+    cr_assert(eq(uint, number, 0));
+}
+
+static unsigned values_near(void)
+{
+    unsigned near = 0;
+    for (const entry *at = root; at != NULL; at = at->next)
+        near += (uintptr_t)at->value - (uintptr_t)at + 4096 < 2 * 4096;
+    return near;
+}
+
+/* Leaves of some cache lines are promoted to where the objects that refer to them go; others are not. */
+static void check_values(size_t bytes, bool near)
+{
+    const unsigned count = 2000;
+    for (unsigned i = 0; i < count; i++) {
+        TENURE_LOCALS(self, l, unsigned char *value;);
+        l.value = tenure_new_bytes(self, bytes);
+        memset(l.value, (int)i, bytes);
+        entry *made = tenure_new(self, entry_type);
+        TENURE_SET(self, made, value, l.value);
+        TENURE_SET(self, made, next, root);
+        made->number = i;
+        root = made;
+    }
+    const tenure_generation generations[] = { TENURE_GEN0, TENURE_GEN1, TENURE_GEN2 };
+    for (unsigned i = 0; i < 3; i++) {
+        collect(self, generations[i]);
+        expect_entries(count, bytes);
+        cr_assert(near ? values_near() > count * 3 / 4 : values_near() < count / 4, "%u after %u", values_near(), i);
+    }
+}
+Test(trace, values_of_72_bytes) { check_values(72, false); }
+Test(trace, values_of_160_bytes) { check_values(160, true); }
+Test(trace, values_of_992_bytes) { check_values(992, true); }
+Test(trace, values_of_1008_bytes) { check_values(1008, false); }
+
 /* --- types learnt at run time --- */
 
 Test(trace, type_made_at_run_time)
