@@ -403,7 +403,8 @@ static void works_beside_load(void *unused)
     REQUIRE(tenure_heap_destroy(heap) == TENURE_OK);
 }
 
-Test(fork, under_load)
+/* Not under the emulator: see threads/test_fork.c. */
+Test(fork, under_load, .disabled = EMULATED)
 {
     fill(self);
     collect(self, TENURE_GEN2);
