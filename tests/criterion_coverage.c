@@ -1,6 +1,8 @@
 /* Keeps what was counted in processes that do not end by exit: those that the library aborts, and the children that
- * tests fork. (What libgcov itself does at a fork forgets what the handlers of pthread_atfork did in the child.) */
+ * tests fork. What libgcov itself does at a fork forgets what the handlers of pthread_atfork did in the child, and takes
+ * from the parent what its other threads are counting. */
 #include <gcov.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -26,7 +28,16 @@ void __wrap__exit(int status)
 pid_t __wrap___gcov_fork(void)
 {
     static pid_t (*const volatile real_fork)(void) = fork;
-    __gcov_dump();
-    __gcov_reset();
     return real_fork();
 }
+
+extern pthread_mutex_t __gcov_mx; /* libgcov's, which another thread of the parent may hold */
+
+static void begin_child(void)
+{
+    pthread_mutex_init(&__gcov_mx, NULL);
+    __gcov_reset();
+}
+
+/* Before all others', so that theirs are counted. */
+__attribute__((constructor(101))) static void at_fork(void) { pthread_atfork(NULL, NULL, begin_child); }
