@@ -1,6 +1,6 @@
 /* Keeps what was counted in processes that do not end by exit: those that the library aborts, and the children that
- * tests fork. What libgcov itself does at a fork forgets what the handlers of pthread_atfork did in the child, and takes
- * from the parent what its other threads are counting. */
+ * tests fork. What libgcov itself does at a fork forgets what the handlers of pthread_atfork did in the child, and
+ * takes from the parent what its other threads are counting. */
 #include <gcov.h>
 #include <pthread.h>
 #include <stdlib.h>

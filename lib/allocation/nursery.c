@@ -195,7 +195,8 @@ static uint32_t batch(tenure__allocator *allocator)
     return allocator->batch = count > 1 ? count : 1;
 }
 
-/* In grace others wait for a lock of this thread: it does not leave the stop set, for it would have to wait at its return. */
+/* In grace others wait for a lock of this thread: it does not leave the stop set, for it would have to wait at its
+ * return. */
 static void populate(tenure__allocator *allocator)
 {
     if (!allocator->mutator.in_grace) tenure__populate_outside(allocator->mutator.record.heap);
