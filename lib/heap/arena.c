@@ -415,7 +415,8 @@ bool tenure__blocks_short(const tenure_heap *heap)
 
 bool tenure__populate_ahead(tenure_heap *heap) { return tenure__blocks_short(heap) && locked_step(heap, populate_one); }
 
-/* Until a stop comes, which it may help. */
+/* Until a stop comes, which it may help. relaxed, all: hints; a stop that reads an old number of populators invites a
+ * helper too many or too few. Nobody waits for it but a fork, by the lock. */
 static void populate_some(void *arg)
 {
     enum { AT_ONCE = 16 };
