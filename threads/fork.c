@@ -127,6 +127,7 @@ static void stop_everything(void)
         world->fork_stopped = true;
     }
     TENURE__MUST(pthread_mutex_lock(&tenure__siblings_lock));
+    TENURE__MUST(pthread_mutex_lock(&tenure__loader_lock));
     EACH_WORLD(world) tenure__host_fork_lock(world->heap);
     tenure__host_fork_lock(0);
     tenure__rcu_fork_stopped();
@@ -157,6 +158,7 @@ static void unlock_everything(void)
     tenure__world *world;
     tenure__host_fork_unlock(0);
     EACH_WORLD(world) tenure__host_fork_unlock(world->heap);
+    TENURE__MUST(pthread_mutex_unlock(&tenure__loader_lock));
     TENURE__MUST(pthread_mutex_unlock(&tenure__siblings_lock));
 }
 

@@ -188,6 +188,13 @@ static inline bool tenure__owns_stop(const tenure__mutator *mutator)
 /* Guards the lists of siblings. Nobody parks, blocks or takes another lock while holding it. */
 extern pthread_mutex_t tenure__siblings_lock;
 
+/* dl_iterate_phdr. The lock is fork's, which holds it: whoever is inside holds the loader's, and a child would inherit that.
+ * fn does not park, and takes no lock but malloc's. */
+extern pthread_mutex_t tenure__loader_lock;
+struct dl_phdr_info;
+typedef int tenure__library_fn(struct dl_phdr_info *info, size_t size, void *arg);
+void tenure__each_library(tenure__library_fn *fn, void *arg);
+
 /* TENURE_ENOMEM or TENURE_ESYSTEM; the gang is started by the caller. */
 tenure_status tenure__world_init(tenure__world *world, struct tenure_heap *heap, size_t record_bytes);
 void tenure__world_destroy(tenure__world *world);

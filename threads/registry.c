@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 pthread_mutex_t tenure__siblings_lock = PTHREAD_MUTEX_INITIALIZER;
+pthread_mutex_t tenure__loader_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
@@ -166,6 +167,13 @@ static bool own_stack(uintptr_t *base)
     return error == 0 && here < *base && (here >= (uintptr_t)low || getpid() == gettid());
 }
 
+void tenure__each_library(tenure__library_fn *fn, void *arg)
+{
+    tenure__own_lock(&tenure__loader_lock);
+    dl_iterate_phdr(fn, arg);
+    tenure__own_unlock(&tenure__loader_lock);
+}
+
 /* Thread-local data lies where dl_iterate_phdr says for the calling thread; at most so many libraries are kept. */
 static int note_tls(struct dl_phdr_info *info, size_t size, void *arg)
 {
@@ -243,7 +251,7 @@ static tenure_thread *attach(tenure_heap *heap, tenure__mutator *mutator)
     mutator->stack_base = base;
     mutator->attach_count = 1;
     mutator->tid = (pid_t)syscall(SYS_gettid);
-    dl_iterate_phdr(note_tls, mutator);
+    tenure__each_library(note_tls, mutator);
     pthread_getname_np(pthread_self(), mutator->name, sizeof mutator->name);
     atomic_store_explicit(&mutator->state, TENURE__PARKED, memory_order_relaxed);
     if (world->rcu) {

@@ -203,7 +203,7 @@ static void replace_program(tenure_heap *heap, void *arg)
 
 static bool enumerate_program(struct enumeration *enumeration)
 {
-    dl_iterate_phdr(add_segments, enumeration);
+    tenure__each_library(add_segments, enumeration);
     return !enumeration->failed;
 }
 

@@ -641,6 +641,29 @@ static void *fork_unattached(void *arg)
     return NULL;
 }
 
+static void *attach_all_the_time(void *unused)
+{
+    (void)unused;
+    while (!atomic_load(&stop)) tenure_detach(tenure_attach(other));
+    return NULL;
+}
+
+static void attaches_another(void *unused)
+{
+    (void)unused;
+    join_thread(start_thread(work_attached, heap));
+}
+
+/* A thread that attaches asks the loader, whose lock a child inherits as it is. */
+Test(fork, beside_threads_that_attach, .disabled = EMULATED)
+{
+    pthread_t threads[2];
+    for (unsigned i = 0; i < 2; i++) threads[i] = start_thread(attach_all_the_time, NULL);
+    for (int i = ROUNDS(50); i > 0; i--) in_child(attaches_another, NULL);
+    atomic_store(&stop, 1);
+    for (unsigned i = 0; i < 2; i++) join_thread(threads[i]);
+}
+
 /* Not under the emulator, as above. */
 Test(fork, under_load, .disabled = EMULATED)
 {
