@@ -386,6 +386,7 @@ static bool populate_one(tenure_heap *heap)
     uint32_t block = take_returned(heap);
     if (block == TENURE__NO_BLOCK) block = take_fresh(heap);
     if (block == TENURE__NO_BLOCK) return false;
+    tenure__poison(tenure__block_start(heap, block), TENURE__BLOCK_BYTES);
     tenure__blocks_push(heap, &heap->free_blocks, block);
     atomic_fetch_add_explicit(&heap->free_count, 1, memory_order_relaxed);
     return true;
@@ -487,6 +488,7 @@ static bool return_block(tenure_heap *heap)
     const uint32_t block = take_free(heap, &count);
     if (block == TENURE__NO_BLOCK) return false;
     const bool given = give_back(heap, block, 1);
+    tenure__poison(tenure__block_start(heap, block), TENURE__BLOCK_BYTES);
     tenure__blocks_push(heap, given ? &heap->returned_blocks : &heap->free_blocks, block);
     if (!given) atomic_fetch_add_explicit(&heap->free_count, 1, memory_order_relaxed);
     return given;

@@ -1,5 +1,6 @@
 /* AddressSanitizer is told what is free: a use of a dead object is its to report, and check=uses says what it was. */
 #include "tests/check/told.h"
+#include <sched.h>
 
 typedef struct node {
     struct node *next;
@@ -11,9 +12,11 @@ static tenure_thread *self;
 static node *root;
 static uint64_t volatile seen;
 
+static tenure_heap *heap;
+
 static void begin(void)
 {
-    tenure_heap *heap = precise_heap_with("max_heap=64m,check=uses");
+    heap = precise_heap_with("max_heap=64m,check=uses,return_delay=0");
     self = tenure_attach(heap);
     tenure_root_add(heap, &root);
 }
@@ -48,6 +51,24 @@ static void reads_a_hole_of_gen2(void)
     while (before->next != lost) before = before->next;
     TENURE_SET(self, before, next, after);
     tenure_collect(self, TENURE_GEN2);
+    seen = lost->value;
+}
+static void reads_what_the_system_has_back(void)
+{
+    begin();
+    node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
+    tenure_collect(self, TENURE_GEN0);
+    while (atomic_load(&heap->free_count) != 0) sched_yield();
+    seen = lost->value;
+}
+static void reads_what_is_populated_again(void)
+{
+    begin();
+    node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
+    tenure_collect(self, TENURE_GEN0);
+    while (atomic_load(&heap->free_count) != 0) sched_yield();
+    atomic_store(&heap->gen0_used, 0);
+    tenure__populate_ahead(heap);
     seen = lost->value;
 }
 static void reads_a_large_one(void)
@@ -88,5 +109,7 @@ static void expect_report(void (*wrong)(void), const char *function, const char 
 Test(poison, dead) { EXPECT_REPORT(reads_what_died, "a node_type was at", "is dead"); }
 Test(poison, moved) { EXPECT_REPORT(reads_what_moved, "a node_type was at", "has moved to"); }
 Test(poison, hole) { EXPECT_REPORT(reads_a_hole_of_gen2, "a node_type was at", "is dead"); }
+Test(poison, returned) { EXPECT_REPORT(reads_what_the_system_has_back, "a node_type was at", "is dead"); }
+Test(poison, populated) { EXPECT_REPORT(reads_what_is_populated_again, "a node_type was at", "is dead"); }
 Test(poison, large) { EXPECT_REPORT(reads_a_large_one, "a references was at", "is dead"); }
 Test(poison, unused) { EXPECT_REPORT(writes_beyond_its_end, "a bytes is at", "check=uses"); }
