@@ -19,7 +19,6 @@ static bool next_hole(tenure__worker *worker, tenure__buffer *buffer, unsigned g
     const uintptr_t base = tenure__block_start(heap, block);
     buffer->top = base + (uintptr_t)start * 16 - 8;
     buffer->end = base + (uintptr_t)end * 16 - 8;
-    tenure__unpoison(buffer->top, buffer->end - buffer->top);
     if (heap->target == 2) worker->filled_granules += end - start;
     return true;
 }
@@ -65,5 +64,6 @@ bool tenure__buffer_open(tenure__worker *worker, tenure__buffer *buffer, unsigne
     buffer->block = block + 1;
     buffer->top = tenure__block_start(heap, block) + 8;
     buffer->end = buffer->top + (uintptr_t)(TENURE__GRANULES - 1) * 16;
+    tenure__poison(buffer->top, buffer->end - buffer->top);
     return true;
 }

@@ -259,18 +259,18 @@ static void arm_all(tenure_heap *heap, uint32_t block)
                 TENURE__UNLOGGED, memory_order_relaxed);
 }
 
-/* Poison instead of what died; a buffer that is still open has nothing but zeros or poison beyond its top. */
+/* Poison instead of what died. */
 static void poison_holes(tenure_heap *heap, uint32_t block, uint64_t occupied[TENURE__BITMAP_WORDS])
 {
     const uintptr_t base = tenure__block_start(heap, block);
-    unsigned start = 1, end;
-    const bool open = (tenure__flags_of(&heap->blocks[block]) & TENURE__BLOCK_OPEN) != 0;
-    for (; tenure__next_hole(occupied, &start, &end, 1); start = end) {
+    for (unsigned start = 1, end; tenure__next_hole(occupied, &start, &end, 1); start = end) {
         const uintptr_t hole = base + (uintptr_t)start * 16 - 8;
         const size_t bytes = (size_t)(end - start) * 16;
-        tenure__unpoison(hole, bytes);
-        if (heap->options.torture_alloc != 0) memset((void *)hole, POISON, bytes);
-        if (!open) tenure__poison(hole, bytes);
+        if (heap->options.torture_alloc != 0) {
+            tenure__unpoison(hole, bytes);
+            memset((void *)hole, POISON, bytes);
+        }
+        tenure__poison(hole, bytes);
     }
 }
 

@@ -254,6 +254,7 @@ static inline uintptr_t allocate_copy(tenure__worker *worker, tenure__buffer *bu
     }
     const uintptr_t top = buffer->top;
     buffer->top = top + bytes;
+    tenure__unpoison(top, bytes);
     return top;
 }
 
@@ -763,6 +764,7 @@ static inline bool copy_usual(tenure__worker *worker, uintptr_t *slot)
     tenure__buffer *buffer = &worker->buffers[heap->target][sort_of(plan, granules)];
     const uintptr_t top = buffer->top, copy = top + 8;
     if (buffer->end - top < (uintptr_t)granules * 16) return false;
+    tenure__unpoison(top, (size_t)granules * 16);
     copy_payload(copy, object, granules);
     tenure__header_store(copy,
         (tenure__header_with_generation(header, heap->target) | TENURE__UNLOGGED) & ~(uint64_t)TENURE__REMEMBERED);

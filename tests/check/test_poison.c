@@ -71,6 +71,23 @@ static void reads_what_is_populated_again(void)
     tenure__populate_ahead(heap);
     seen = lost->value;
 }
+/* What died lies in the block into which something was promoted, behind it. */
+static void reads_behind_what_was_promoted(void)
+{
+    enum { NODES = 3000 };
+    static node *lost[NODES];
+    begin();
+    for (unsigned i = 0; i < NODES; i++) lost[i] = TENURE_NEW(self, node_type, .value = i);
+    tenure_collect(self, TENURE_GEN0);
+    for (unsigned i = 0; i < 50 * NODES; i++) {
+        root = TENURE_NEW(self, node_type, .next = root);
+        if (i % 700 != 0) continue;
+        tenure_collect(self, TENURE_GEN0);
+        for (unsigned at = 0; at < NODES; at++)
+            if (lost[at] > root && (uintptr_t)lost[at] >> TENURE__BLOCK_SHIFT == (uintptr_t)root >> TENURE__BLOCK_SHIFT)
+                seen = lost[at]->value;
+    }
+}
 static void reads_a_large_one(void)
 {
     begin();
@@ -109,6 +126,7 @@ static void expect_report(void (*wrong)(void), const char *function, const char 
 Test(poison, dead) { EXPECT_REPORT(reads_what_died, "a node_type was at", "is dead"); }
 Test(poison, moved) { EXPECT_REPORT(reads_what_moved, "a node_type was at", "has moved to"); }
 Test(poison, hole) { EXPECT_REPORT(reads_a_hole_of_gen2, "a node_type was at", "is dead"); }
+Test(poison, promoted) { EXPECT_REPORT(reads_behind_what_was_promoted, "a node_type was at", "is dead"); }
 Test(poison, returned) { EXPECT_REPORT(reads_what_the_system_has_back, "a node_type was at", "is dead"); }
 Test(poison, populated) { EXPECT_REPORT(reads_what_is_populated_again, "a node_type was at", "is dead"); }
 Test(poison, large) { EXPECT_REPORT(reads_a_large_one, "a references was at", "is dead"); }
