@@ -23,7 +23,9 @@ static void leave(tenure__mutator *mutator)
 {
     if (mutator->depth == 0) tenure__misuse("leaving a region", "only after entering one");
     for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling) each->depth--;
-    if (mutator->depth == 0) tenure__reacquire(mutator);
+    if (mutator->depth != 0) return;
+    tenure__reacquire(mutator);
+    tenure__host_polled(mutator);
 }
 
 void tenure__enter_blocking_saved(tenure_thread *self) { enter(tenure__mutator_of(self), TENURE__BLOCKED); }

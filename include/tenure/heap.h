@@ -80,8 +80,9 @@ enum {
      * of which type, and where the object was allocated. Not in ambiguous objects. Every allocation takes the slow path and
      * notes its caller; every collection walks all older objects. */
     TENURE_CHECK_BARRIERS = 2,
-    /* Finds in heaps with precise roots (others ignore it) a local or variable that is no root: every allocation (or every
-     * Nth, with torture=alloc:N) is a full collection that moves all that can move and takes the access to where it was.
+    /* Finds in heaps with precise roots (others ignore it) a local or variable that is no root: every safepoint (allocation,
+     * poll, end of a region; or every Nth of a thread, with torture=alloc:N) is a full collection that moves all that can
+     * move and takes the access to where it was.
      * The first use of a stale pointer is told, with the object's type, place, and where it was allocated, by a handler
      * for SIGSEGV; other faults go to the handler that the program had before the first such heap was created. */
     TENURE_CHECK_ROOTS = 4,
@@ -92,7 +93,7 @@ enum {
     TENURE_CHECK_ALL = 15
 };
 enum {
-    TENURE_TORTURE_POLL = 1,     /* collect at every poll */
+    TENURE_TORTURE_POLL = 1,     /* collect at every poll, and at the end of every region */
     TENURE_TORTURE_OVERFLOW = 2, /* hardly any packets: work lists and log buffers overflow all the time */
     TENURE_TORTURE_EVACUATE = 4, /* full collections evacuate every block that they can */
     TENURE_TORTURE_NOSPACE = 8   /* every other copy finds no memory and stays where it is */

@@ -27,7 +27,9 @@ uintptr_t tenure__host_limit(tenure__mutator *mutator)
 {
     const tenure__allocator *allocator = (tenure__allocator *)mutator;
     const tenure_options *options = &mutator->world->heap->options;
-    if ((options->torture & TENURE_TORTURE_POLL) || tenure__check_poisons(mutator->os)) return 0;
+    if ((options->torture & TENURE_TORTURE_POLL) || mutator->world->heap->checks.vacates ||
+        tenure__check_poisons(mutator->os))
+        return 0;
     if (options->torture_alloc != 0 || mutator->world->heap->checks.sites != 0) return NO_CHUNK;
     return allocator->window_end != 0 ? allocator->window_end : NO_CHUNK;
 }

@@ -167,8 +167,10 @@ void tenure__allocation_pressure(tenure__allocator *allocator)
 void tenure__host_polled(tenure__mutator *mutator)
 {
     tenure_heap *heap = mutator->record.heap;
-    if ((heap->options.torture & TENURE_TORTURE_POLL) != 0 &&
-        atomic_load_explicit(&heap->disabled, memory_order_relaxed) == 0)
+    if (heap->checks.vacates) /* counted like allocations: each of these calls moves everything */
+        tenure__allocation_pressure((tenure__allocator *)mutator);
+    else if ((heap->options.torture & TENURE_TORTURE_POLL) != 0 &&
+             atomic_load_explicit(&heap->disabled, memory_order_relaxed) == 0)
         tenure__collect_now((tenure__allocator *)mutator, heap->order.generation, "torture");
 }
 

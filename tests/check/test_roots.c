@@ -1,4 +1,4 @@
-/* check=roots: a local that is no root is found at its first use after an allocation. */
+/* check=roots: a local that is no root is found at its first use after a safepoint. */
 #include "tests/check/told.h"
 #include "threads/system.h"
 #include <pthread.h>
@@ -69,6 +69,27 @@ NAMED static void stores_into_what_moved(void)
     node *other = tenure_new(self, node_type);
     TENURE_SET(self, copy, next, other);
 }
+NAMED static void reads_after_a_poll(void)
+{
+    node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
+    tenure_poll(self);
+    seen = lost->value;
+}
+NAMED static void reads_after_a_region(void)
+{
+    node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
+    TENURE_BLOCKING_CALL(self, sched_yield());
+    seen = lost->value;
+}
+NAMED static void reads_an_old_one_after_a_call_that_waits(void)
+{
+    node *kept = TENURE_NEW(self, node_type, .value = 7);
+    TENURE_FRAME(self, kept);
+    for (unsigned i = 0; i < 3; i++) tenure_collect(self, TENURE_GEN2);
+    node *volatile copy = kept;
+    tenure_nanosleep(self, &(struct timespec) { 0, 1 }, NULL);
+    seen = copy->value;
+}
 NAMED static void reads_a_large_one_that_died(void)
 {
     node **volatile lost = TENURE_NEW_REFS(self, node, 10000);
@@ -97,6 +118,19 @@ Test(roots, dead)
 }
 Test(roots, moved) { expect_told(reads_what_moved, "has moved to", "a node_type was at"); }
 Test(roots, moved_often) { expect_told(reads_what_moved_often, "has moved to", "a node_type was at"); }
+Test(roots, poll)
+{
+    expect_told(reads_after_a_poll, "is dead: no root led to it; allocated in reads_after_a_poll+", "a node_type was at");
+}
+Test(roots, region)
+{
+    expect_told(
+        reads_after_a_region, "is dead: no root led to it; allocated in reads_after_a_region+", "a node_type was at");
+}
+Test(roots, call_that_waits)
+{
+    expect_told(reads_an_old_one_after_a_call_that_waits, "has moved to", "a node_type was at");
+}
 Test(roots, in_a_finalizer)
 {
     expect_told(has_a_wrong_finalizer, "was used, where nothing is any more", "a node_type was at");
