@@ -164,16 +164,36 @@ static uint64_t check_stack(
     return count;
 }
 
+/* Blocks of the large part that hold memory; UINT64_MAX: the daemon is giving some back. */
+static uint64_t count_resident_runs(const tenure_heap *heap)
+{
+    const uint32_t end = atomic_load_explicit(&heap->large_frontier, memory_order_relaxed);
+    uint64_t resident = 0;
+    for (uint32_t block = heap->large_start; block < end; block++) {
+        if (!heap->blocks[block].returned)
+            resident++;
+        else if (tenure__kind_of(heap, block) == TENURE__KIND_RESERVED)
+            return UINT64_MAX;
+    }
+    return resident;
+}
+
 static void count_free(tenure__verification *check)
 {
     tenure_heap *heap = check->heap;
     const uint32_t frontier = atomic_load_explicit(&heap->frontier, memory_order_relaxed);
     uint64_t free = 0;
     for (uint32_t block = 0; block < frontier; block++) free += tenure__kind_of(heap, block) == TENURE__KIND_FREE;
-    const uint64_t found = check_stack(check, &heap->free_blocks, 0xff, TENURE__KIND_FREE, "free blocks") +
-                           check_stack(check, &heap->returned_blocks, 0xff, TENURE__KIND_FREE, "returned blocks") +
-                           check_stack(check, &heap->vacated_blocks, 0xff, TENURE__KIND_FREE, "vacated blocks");
-    if (found != free) tenure__fault(check, "%lu blocks are free, %lu are listed", free, found);
+    const uint64_t ready = check_stack(check, &heap->free_blocks, 0xff, TENURE__KIND_FREE, "free blocks");
+    const uint64_t gone = check_stack(check, &heap->returned_blocks, 0xff, TENURE__KIND_FREE, "returned blocks") +
+                          check_stack(check, &heap->vacated_blocks, 0xff, TENURE__KIND_FREE, "vacated blocks");
+    if (ready + gone != free) tenure__fault(check, "%lu blocks are free, %lu are listed", free, ready + gone);
+    if (ready != atomic_load_explicit(&heap->free_count, memory_order_relaxed))
+        tenure__fault(check, "%lu free blocks are listed, and others accounted", ready);
+    const uint64_t runs = count_resident_runs(heap);
+    if (runs != UINT64_MAX &&
+        frontier - gone + runs != atomic_load_explicit(&heap->resident_blocks, memory_order_relaxed))
+        tenure__fault(check, "%lu blocks hold memory, and others are accounted", frontier - gone + runs);
 }
 
 /* The daemon moves blocks between these lists, also in a stop: what was seen counts if it did nothing meanwhile. */
@@ -186,7 +206,8 @@ static void check_free(tenure__verification *check)
     count_free(&look);
     if (!look.sound && before % 2 == 0 && atomic_load(steps) == before)
         tenure__fault(
-            check, "the lists of free blocks are not what is free: a block is missing, twice there, or in use");
+            check, "the lists of free blocks are not what is free: a block is missing, twice there, in use, or the counts of "
+                   "free blocks and of those that hold memory are wrong");
 }
 
 /* With room, or nobody's. */

@@ -316,6 +316,18 @@ Test(verify, free_block_is_lost)
     atomic_store(&heap->free_blocks, 0);
     expect_damage();
 }
+Test(verify, free_blocks_are_not_accounted)
+{
+    hold_daemon();
+    atomic_fetch_add(&heap->free_count, 1);
+    expect_damage();
+}
+Test(verify, memory_that_the_system_has_is_not_accounted)
+{
+    hold_daemon();
+    atomic_fetch_sub(&heap->resident_blocks, 1);
+    expect_damage();
+}
 Test(verify, holes_of_the_wrong_generation)
 {
     atomic_store(&heap->holes[1][TENURE__PLAIN], 0);
