@@ -444,10 +444,14 @@ void tenure__populate_outside(tenure_heap *heap)
 static bool give_back(tenure_heap *heap, uint32_t block, uint32_t blocks)
 {
     const size_t bytes = (size_t)blocks << TENURE__BLOCK_SHIFT;
-    if (tenure__advise((void *)tenure__block_start(heap, block), bytes, MADV_DONTNEED) != 0) return false;
+    return tenure__advise((void *)tenure__block_start(heap, block), bytes, MADV_DONTNEED) == 0;
+}
+
+/* Under the lock that makes them returned: a forked child counts what its parent's daemon had in hand. */
+static void count_returned(tenure_heap *heap, uint32_t blocks)
+{
     atomic_fetch_sub_explicit(&heap->resident_blocks, blocks, memory_order_relaxed);
-    atomic_fetch_add_explicit(&heap->returned_bytes, bytes, memory_order_relaxed);
-    return true;
+    atomic_fetch_add_explicit(&heap->returned_bytes, (uint64_t)blocks << TENURE__BLOCK_SHIFT, memory_order_relaxed);
 }
 
 /* One free run that still holds memory: claimed under both locks, given back outside them. False: there is none. */
@@ -477,6 +481,7 @@ static bool return_run(tenure_heap *heap)
         heap->blocks[i].returned = given;
         tenure__set_kind(heap, i, TENURE__KIND_FREE);
     }
+    if (given) count_returned(heap, to - from);
     tenure__own_unlock(&heap->large_lock);
     tenure__unlock_stop(&heap->world);
     return given;
@@ -490,7 +495,10 @@ static bool return_block(tenure_heap *heap)
     const bool given = give_back(heap, block, 1);
     tenure__poison(tenure__block_start(heap, block), TENURE__BLOCK_BYTES);
     tenure__blocks_push(heap, given ? &heap->returned_blocks : &heap->free_blocks, block);
-    if (!given) atomic_fetch_add_explicit(&heap->free_count, 1, memory_order_relaxed);
+    if (given)
+        count_returned(heap, 1);
+    else
+        atomic_fetch_add_explicit(&heap->free_count, 1, memory_order_relaxed);
     return given;
 }
 
@@ -512,10 +520,12 @@ void tenure__arena_forked(tenure_heap *heap)
     atomic_store_explicit(&heap->populators, 0, memory_order_relaxed);
     for (uint32_t block = heap->large_start; block < end; block++) {
         if (tenure__kind_of(heap, block) != TENURE__KIND_RESERVED) continue;
-        if (heap->blocks[block].returned)
-            heap->blocks[block].returned = give_back(heap, block, 1); /* the daemon had not come to it, perhaps */
-        else
+        if (!heap->blocks[block].returned)
             atomic_fetch_sub_explicit(&heap->used_blocks, 1, memory_order_relaxed);
+        else if (!give_back(heap, block, 1)) /* the daemon had not come to it, perhaps */
+            heap->blocks[block].returned = 0;
+        else
+            count_returned(heap, 1);
         tenure__set_kind(heap, block, TENURE__KIND_FREE);
     }
 }

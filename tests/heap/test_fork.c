@@ -421,3 +421,47 @@ Test(fork, under_load, .disabled = EMULATED)
     drain();
     check(self);
 }
+
+/* --- memory --- */
+
+/* A thread that gives memory back, as the daemon does, is held up when the system has it and no list knows. */
+static _Thread_local unsigned locks_left;
+static flag given, goes_on;
+void __real_tenure__lock_stop(tenure__world *world);
+void __wrap_tenure__lock_stop(tenure__world *world);
+void __wrap_tenure__lock_stop(tenure__world *world)
+{
+    if (locks_left != 0 && --locks_left == 0) {
+        atomic_store(&given, 1);
+        while (!atomic_load(&goes_on)) sched_yield();
+    }
+    __real_tenure__lock_stop(world);
+}
+static void *give_back_late(void *arg)
+{
+    locks_left = 2;
+    tenure__arena_return(arg, UINT32_MAX);
+    return NULL;
+}
+
+static void finds_all_accounted(void *unused)
+{
+    (void)unused;
+    REQUIRE(tenure_verify(self) == TENURE_OK);
+    REQUIRE(tenure_new_bytes(self, 3 << 20) != NULL);
+    REQUIRE(tenure_verify(self) == TENURE_OK);
+}
+
+Test(fork, while_memory_is_given_back)
+{
+    end();
+    begin_with("max_heap=128m,return_delay=3600s", TENURE_THREAD);
+    cr_assert(tenure_new_bytes(self, 3 << 20) != NULL);
+    collect(self, TENURE_GEN2);
+    const pthread_t thread = start_thread(give_back_late, heap);
+    while (!atomic_load(&given)) sched_yield();
+    in_child(finds_all_accounted, NULL);
+    atomic_store(&goes_on, 1);
+    join_blocked(self, thread);
+    finds_all_accounted(NULL);
+}
