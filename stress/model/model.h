@@ -208,6 +208,7 @@ typedef struct model {
     _Atomic(shadow *) all;
     _Atomic uint64_t ids;
     uint64_t epoch; /* stopped */
+    _Atomic uint64_t compared; /* so many collections there were at the last comparison */
     atomic_int frozen, disabled;
     atomic_bool vague; /* something may have lived that nothing led to */
     atomic_bool ends; /* the heap is being destroyed */
@@ -263,6 +264,8 @@ void op_map_use(thread *t);
 
 /* Stops the world, collects everything, and compares the heap with the shadows. */
 void model_check(thread *t);
+/* If there was a collection since the last comparison: what the shadows reach is there. */
+void model_check_collected(thread *t);
 
 /* One random operation. */
 void model_step(thread *t);

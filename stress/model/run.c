@@ -101,7 +101,10 @@ __attribute__((noinline)) static void run_session(thread *t, uintptr_t *frame)
     while (t->step < end && !t->source->ended && !t->detach_wanted) {
         t->step++;
         model_step(t);
-        if (options->check_every != 0 && t->step % options->check_every == 0) model_check(t);
+        if (options->check_every != 0 && t->step % options->check_every == 0)
+            model_check(t);
+        else
+            model_check_collected(t);
     }
     if (t->child) t->session_steps = 0;
     holders_close(t);

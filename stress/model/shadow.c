@@ -380,23 +380,36 @@ static void check_collected(walk *w)
     free_unseen();
 }
 
-void model_check(thread *t)
+static bool collect_all(thread *t)
 {
-    walk w = { .t = t };
-    if (tenure_stop_world(t->self) != TENURE_OK) model_fail(t, "the world was not stopped");
     const tenure_status collected = tenure_collect(t->self, TENURE_GEN2);
     if (collected != TENURE_OK && (collected != TENURE_EBUSY || atomic_load(&the_model.disabled) == 0))
         model_fail(t, "tenure_collect: %s", tenure_strerror(collected));
-    w.collected = collected == TENURE_OK;
+    return collected == TENURE_OK;
+}
+
+static void compare(thread *t, bool collects)
+{
+    walk w = { .t = t };
+    if (tenure_stop_world(t->self) != TENURE_OK) model_fail(t, "the world was not stopped");
+    w.collected = collects && collect_all(t);
     w.exact = the_model.options.precise && w.collected && atomic_load(&the_model.frozen) == 0;
     walk_all(&w);
     if (w.collected) check_collected(&w);
     if (tenure_verify(t->self) != TENURE_OK) model_fail(t, "the verifier found a fault");
     atomic_store(&the_model.live_bytes, w.bytes);
     atomic_fetch_add(&the_model.checks, 1);
+    atomic_store(&the_model.compared, atomic_load(&the_model.heap->collected));
     tenure_resume_world(t->self);
     free(w.stack);
     free(w.seen);
     free(w.addresses.cells);
     free(w.deaths.cells);
+}
+
+void model_check(thread *t) { compare(t, true); }
+
+void model_check_collected(thread *t)
+{
+    if (atomic_load(&the_model.compared) != atomic_load(&the_model.heap->collected)) compare(t, false);
 }
