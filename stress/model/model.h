@@ -277,5 +277,7 @@ void *model_work(thread *t);
 extern _Thread_local thread *model_thread; /* NULL: a thread of the library's own */
 /* The whole: heap, threads, a last check. Does not return if something is wrong. */
 void model_run(const model_options *options);
+/* How to see it again. */
+void model_say_command(const model_options *options);
 
 #endif

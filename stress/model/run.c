@@ -39,7 +39,7 @@ uint32_t model_draw(source *from, uint32_t bound)
 
 /* --- what is said --- */
 
-static char command[512];
+static char command[2048];
 
 static void write_command(const model_options *options)
 {
@@ -69,10 +69,21 @@ _Noreturn void model_fail(const thread *t, const char *format, ...)
     abort();
 }
 
-static void say_command(int number)
+static void say_command(void)
 {
     const ssize_t written = write(2, command, strlen(command));
     (void)written;
+}
+
+void model_say_command(const model_options *options)
+{
+    write_command(options);
+    say_command();
+}
+
+static void on_signal(int number)
+{
+    say_command();
     signal(number, SIG_DFL);
     raise(number);
 }
@@ -84,7 +95,7 @@ static void catch_signals(void)
     for (unsigned i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         struct sigaction before;
         sigaction(numbers[i], NULL, &before);
-        if (before.sa_handler == SIG_DFL) signal(numbers[i], say_command);
+        if (before.sa_handler == SIG_DFL) signal(numbers[i], on_signal);
     }
 }
 
