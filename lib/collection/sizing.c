@@ -342,6 +342,8 @@ void tenure__sizing_update(tenure_heap *heap, const tenure_collection *event)
         atomic_store_explicit(&heap->external_at_full,
             atomic_load_explicit(&heap->external_bytes, memory_order_relaxed), memory_order_relaxed);
         set_gen2_trigger(heap);
+        /* What a young collection asked for after the daemon took its order is done. */
+        atomic_store_explicit(&heap->full_wanted, 0, memory_order_relaxed);
     }
     if (event->generation < 2) {
         learn_survival(heap);

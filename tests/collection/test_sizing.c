@@ -131,6 +131,20 @@ Test(sizing, gen2_growth)
     cr_expect(full >= 1 && full <= 12, "%zu full collections", (size_t)full);
 }
 
+/* The daemon took the order; before it could stop the world, a young collection found Gen 2 still due. One full
+ * collection is an answer to both. */
+Test(sizing, full_once)
+{
+    tenure__lock_stop(&heap->world);
+    atomic_store(&heap->full_wanted, "first");
+    tenure__daemon_poke(heap);
+    while (atomic_load(&heap->full_wanted) != NULL) sched_yield();
+    atomic_store(&heap->full_wanted, "second");
+    tenure__unlock_stop(&heap->world);
+    for (unsigned i = 0; i < 2; i++) collect(self, TENURE_GEN0); /* by the daemon, when it is done with it */
+    cr_expect(eq(u64, stats_of(heap).collections[2], 1));
+}
+
 Test(sizing, external_bytes_count)
 {
     const uint64_t before = collections_of(heap);
