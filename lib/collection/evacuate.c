@@ -4,10 +4,9 @@
 #include "lib/collection/evacuate.h"
 
 enum {
-    CLASSES = 16,       /* of blocks, by how much of them is alive */
-    ALWAYS = 4,         /* classes below are sparse */
-    DENSEST = 12,       /* from here on copying costs more than it gains */
-    HOLES_ALLOWED = 128 /* blocks, beside a quarter of what lives */
+    CLASSES = 16, /* of blocks, by how much of them is alive */
+    ALWAYS = 4,   /* classes below are sparse */
+    DENSEST = 12  /* from here on copying costs more than it gains */
 };
 
 typedef struct class
@@ -65,7 +64,7 @@ static plan make_plan(const tenure_heap *heap, const class classes[CLASSES], uin
 {
     const uint64_t blocks = atomic_load_explicit(&heap->generation_blocks[2], memory_order_relaxed);
     const uint64_t all = blocks * TENURE__GRANULES;
-    const uint64_t allowed = (all > holes ? all - holes : 0) / 4 + (uint64_t)HOLES_ALLOWED * TENURE__GRANULES;
+    const uint64_t allowed = tenure__holes_allowed(all > holes ? all - holes : 0);
     /* Copies must find room: what is not in use, less what the young generations may need. */
     const uint64_t taken = atomic_load_explicit(&heap->used_blocks, memory_order_relaxed) +
                            atomic_load_explicit(&heap->gen0_used, memory_order_relaxed) +

@@ -4,6 +4,7 @@
  * Which collection runs follows CPython's counts. The trigger of Gen 2 follows its live size (a step toward
  * MemBalancer, Kirisame, Shenoy, Panchekha, OOPSLA 2022, whose square root small heaps approach by the constant). */
 #include "lib/collection/cycle.h"
+#include "lib/collection/evacuate.h"
 #include "lib/heap/limits.h"
 
 enum {
@@ -319,12 +320,17 @@ static const char *grown(const tenure_heap *heap)
 }
 
 /* A full collection finds out what died, and where blocks became sparse; the next one can empty them. That is worth a
- * collection of its own if it costs less than the one that is over, since less lives than died. */
+ * collection of its own if it costs less than the one that is over, since less lives than died, and if too many holes
+ * are left when a small heap's growth has filled what it can. */
 static const char sparse_reason[] = "gen2 sparse";
 static const char *sparse(const tenure_heap *heap, const tenure_collection *event)
 {
-    const uint64_t holes = atomic_load_explicit(&heap->gen2_holes, memory_order_relaxed) / TENURE__GRANULES;
-    return holes > GEN2_GROWTH_MIN && holes > gen2_occupied(heap) && event->reason != sparse_reason ? sparse_reason : 0;
+    const uint64_t holes = atomic_load_explicit(&heap->gen2_holes, memory_order_relaxed);
+    const uint64_t occupied = gen2_occupied(heap) * TENURE__GRANULES;
+    const uint64_t filled = (uint64_t)GEN2_GROWTH_MIN * TENURE__GRANULES;
+    return holes > filled + tenure__holes_allowed(occupied) && holes > occupied && event->reason != sparse_reason
+               ? sparse_reason
+               : 0;
 }
 
 void tenure__sizing_update(tenure_heap *heap, const tenure_collection *event)

@@ -71,6 +71,23 @@ Test(evacuate, what_became_sparse_is_emptied)
     check();
 }
 
+/* More died than lives, but what a small heap promotes until its next full collection fits into the holes. */
+Test(evacuate, holes_that_growth_fills_are_left)
+{
+    fill();
+    for (unsigned i = 0; i < SLOTS; i++)
+        if (i % 16 >= 7) drop(i);
+    const tenure_stats before = stats_of(heap);
+    collect(self, TENURE_GEN2);
+    cr_expect(gt(u64, stats_of(heap).hole_bytes, 33 * MIB));
+    for (unsigned i = 0; i < SLOTS; i++)
+        if (i % 16 >= 12) put(i, 504); /* 16 MiB */
+    collect(self, TENURE_GEN1);
+    cr_expect(eq(u64, stats_of(heap).collections[2] - before.collections[2], 1));
+    cr_expect(lt(u64, stats_of(heap).gen2_bytes, before.gen2_bytes + 2 * MIB));
+    check();
+}
+
 /* Copying nine tenths of a block to win the rest of it is not worth it. */
 Test(evacuate, dense_blocks_stay)
 {
