@@ -1,5 +1,6 @@
 /* The heap verifier: walks every block and checks what the collector relies on.
- *   - the table, the lists and the counters agree, no block is in two lists; free blocks have no bits and no flags
+ *   - the table, the lists and the counters agree, no block is in two lists; free blocks have no bits and no flags, runs
+ *     no bits, small blocks as many ends as starts: none in a hole
  *   - every Gen 0 block can be walked from cell to cell, to its end or to where an open chunk is not yet used, and
  *     begins in each window with the cell that is noted; only residents have bits
  *   - every object has a registered type, a size that fits, the generation and sort of its place, no flag of a stop, no
@@ -254,6 +255,22 @@ static bool no_bits(const tenure__bits *bits)
     return true;
 }
 
+static unsigned count_bits(const tenure__bits *bits)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < TENURE__BITMAP_WORDS; i++)
+        count += (unsigned)__builtin_popcountll(atomic_load_explicit(&bits[i], memory_order_relaxed));
+    return count;
+}
+
+/* Every start has its end, that was seen: there is none in a hole. */
+static void check_holes(tenure__verification *check, uint32_t block)
+{
+    tenure_heap *heap = check->heap;
+    if (count_bits(tenure__bits_of(heap->live, block)) != count_bits(tenure__bits_of(heap->ends, block)))
+        tenure__fault(check, "block %u has an end where no object is", block);
+}
+
 static void check_stop_flags(tenure__verification *check, uint32_t block)
 {
     enum { OF_STOPS = TENURE__BLOCK_KEEPS | TENURE__BLOCK_RESCAN_NEXT | TENURE__BLOCK_OLD_PINS };
@@ -295,6 +312,7 @@ static void check_small(tenure__verification *check)
             check_gen0_block(check, block);
         else
             check_old_block(check, block, generation);
+        check_holes(check, block);
     }
 }
 
@@ -346,6 +364,9 @@ static uint64_t check_large(tenure__verification *check)
         check->blocks[tenure__kind_generation(kind)]++;
         used++;
         check_cards(check, block);
+        if (!no_bits(tenure__bits_of(heap->live, block)) || !no_bits(tenure__bits_of(heap->ends, block)) ||
+            !no_bits(tenure__bits_of(heap->mark, block)))
+            tenure__fault(check, "block %u of a run has bits", block);
         const uint32_t head = tenure__run_head(heap, block);
         if ((kind & TENURE__KIND_HEAD) != 0)
             check_run(check, block);

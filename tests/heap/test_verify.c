@@ -115,6 +115,27 @@ Test(verify, end_bit_is_missing)
     memset((void *)ends, 0, TENURE__BITMAP_WORDS * sizeof *ends);
     expect_damage();
 }
+Test(verify, end_bit_in_a_hole)
+{
+    tenure__bit_set_owned(tenure__bits_of(heap->ends, block_of(old)), 1000);
+    expect_damage();
+}
+Test(verify, end_bit_in_gen0)
+{
+    node *fresh = tenure_new(self, node_type);
+    tenure__bit_set_owned(tenure__bits_of(heap->ends, block_of(fresh)), tenure__granule_of((uintptr_t)fresh));
+    expect_damage();
+}
+Test(verify, bits_of_a_large_object)
+{
+    tenure__bit_set_owned(tenure__bits_of(heap->live, block_of(array)), 1);
+    expect_damage();
+}
+Test(verify, marks_of_a_large_object)
+{
+    tenure__bit_set_owned(tenure__bits_of(heap->mark, block_of(array)), 1);
+    expect_damage();
+}
 Test(verify, mark_is_left)
 {
     tenure__bit_set_owned(tenure__bits_of(heap->mark, block_of(old)), 5);
