@@ -1,6 +1,6 @@
 /* The heap verifier: walks every block and checks what the collector relies on.
- *   - the table, the lists and the counters agree, no block is in two lists; free blocks have no bits and no flags, runs
- *     no bits, small blocks as many ends as starts: none in a hole
+ *   - the table, the lists and the counters agree, no block is in two lists; free blocks have no bits and no flags
+ *   - runs have no bits, small blocks as many ends as starts: none in a hole
  *   - every Gen 0 block can be walked from cell to cell, to its end or to where an open chunk is not yet used, and
  *     begins in each window with the cell that is noted; only residents have bits
  *   - every object has a registered type, a size that fits, the generation and sort of its place, no flag of a stop, no

@@ -205,9 +205,9 @@ static void check_free(tenure__verification *check)
     look.silent = true;
     count_free(&look);
     if (!look.sound && before % 2 == 0 && atomic_load(steps) == before)
-        tenure__fault(
-            check, "the lists of free blocks are not what is free: a block is missing, twice there, in use, or the counts of "
-                   "free blocks and of those that hold memory are wrong");
+        tenure__fault(check,
+            "the lists of free blocks are not what is free: a block is missing, twice there, in use, or the counts of "
+            "free blocks and of those that hold memory are wrong");
 }
 
 /* With room, or nobody's. */

@@ -120,7 +120,8 @@ Test(roots, moved) { expect_told(reads_what_moved, "has moved to", "a node_type 
 Test(roots, moved_often) { expect_told(reads_what_moved_often, "has moved to", "a node_type was at"); }
 Test(roots, poll)
 {
-    expect_told(reads_after_a_poll, "is dead: no root led to it; allocated in reads_after_a_poll+", "a node_type was at");
+    expect_told(
+        reads_after_a_poll, "is dead: no root led to it; allocated in reads_after_a_poll+", "a node_type was at");
 }
 Test(roots, region)
 {
