@@ -148,7 +148,7 @@ static void exhaust(const char *words, uint64_t least_bytes)
     begin_with(words);
     tenure_oom_handler(heap, on_oom, &handler_calls);
     const uint64_t count = fill();
-    cr_expect(gt(u64, count * sizeof(node), least_bytes), "%zu of 16 MiB were given", (size_t)count * sizeof(node));
+    cr_expect(lt(u64, least_bytes, count * sizeof(node)), "%zu of 16 MiB were given", (size_t)count * sizeof(node));
     cr_expect(eq(u32, handler_calls, 1));
     cr_expect(eq(sz, handler_bytes, sizeof(node)));
     verify(self);
@@ -248,7 +248,7 @@ static void returned(bool large)
     collect(self, TENURE_GEN2);
     const tenure_stats full = stats_of(heap);
     const size_t full_pages = resident_pages();
-    cr_assert(gt(u64, full.committed_bytes, mib * 9 / 10 << 20));
+    cr_assert(lt(u64, mib * 9 / 10 << 20, full.committed_bytes));
     root = NULL;
     collect(self, TENURE_GEN2);
     while (stats_of(heap).committed_bytes > full.committed_bytes / 10)

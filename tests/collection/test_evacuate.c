@@ -57,7 +57,7 @@ static void check(void)
 Test(evacuate, what_became_sparse_is_emptied)
 {
     fill();
-    cr_assert(gt(u64, stats_of(heap).gen2_bytes, 60 * MIB));
+    cr_assert(lt(u64, 60 * MIB, stats_of(heap).gen2_bytes));
     for (unsigned i = 0; i < SLOTS; i++)
         if (i % 16 != 0) drop(i);
     const uint64_t before = stats_of(heap).collections[2];
@@ -79,7 +79,7 @@ Test(evacuate, holes_that_growth_fills_are_left)
         if (i % 16 >= 7) drop(i);
     const tenure_stats before = stats_of(heap);
     collect(self, TENURE_GEN2);
-    cr_expect(gt(u64, stats_of(heap).hole_bytes, 33 * MIB));
+    cr_expect(lt(u64, 33 * MIB, stats_of(heap).hole_bytes));
     for (unsigned i = 0; i < SLOTS; i++)
         if (i % 16 >= 12) put(i, 504); /* 16 MiB */
     collect(self, TENURE_GEN1);
@@ -95,7 +95,7 @@ Test(evacuate, dense_blocks_stay)
     for (unsigned i = 0; i < SLOTS; i += 10) drop(i);
     collect(self, TENURE_GEN2); /* finds the holes */
     const uint64_t copied = stats_of(heap).copied_objects;
-    cr_expect(gt(u64, stats_of(heap).hole_bytes, 5 * MIB));
+    cr_expect(lt(u64, 5 * MIB, stats_of(heap).hole_bytes));
     collect(self, TENURE_GEN2);
     /* The block that a worker filled last is sparse, and is emptied. */
     cr_expect(lt(u64, stats_of(heap).copied_objects - copied, 4 * TENURE__BLOCK_BYTES / 512));

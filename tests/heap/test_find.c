@@ -104,7 +104,7 @@ static void interior_behind_a_resident(bool hashed, tenure_generation generation
     owner = tenure_new(self, inner_type);
     leaf *target = fresh(2);
     cr_assert(eq(u32, block_of(target), block_of(place)), "the hole is used first");
-    cr_assert(gt(ptr, target, place));
+    cr_assert(lt(ptr, place, target));
     TENURE_SET(self, owner, inside, (char *)&target->check);
     collect(self, generation);
     cr_assert(ne(ptr, resident, place));
