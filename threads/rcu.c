@@ -5,6 +5,7 @@
  * needs it: a child that only execs has one thread. */
 #include "threads/rcu.h"
 #include "threads/mutator.h"
+#include "threads/system.h"
 
 /* Held around registration, and by a thread that is a reader for one section only and in no stop set: a fork finds
  * liburcu's own lock of its list free, and nobody half-way. Nothing is waited for under it. */
@@ -74,16 +75,74 @@ static void finish_fork(void)
     TENURE__MUST(pthread_mutex_unlock(&once));
 }
 
+/* --- without liburcu's callback thread --- */
+
+/* Callbacks that wait until there is one; their func is set. */
+static _Atomic(struct cds_wfcq_node *) put_off;
+/* Of who takes them: they have been called or handed over for whoever gets it. Nobody forks meanwhile. */
+static pthread_mutex_t taking = PTHREAD_MUTEX_INITIALIZER;
+
+static void *end_at_once(void *arg) { return arg; }
+
+/* Whether it is there, or could be started just now: liburcu ends a process in which it cannot start it. */
+static bool has_callback_thread(void)
+{
+    if (atomic_load_explicit(&call_rcu_used, memory_order_relaxed) &&
+        !atomic_load_explicit(&paused_since_fork, memory_order_acquire))
+        return true;
+    pthread_t probe;
+    if (tenure__own_thread(&probe, "tenure-probe", end_at_once, 0) != 0) return false;
+    TENURE__MUST(pthread_join(probe, 0));
+    return true;
+}
+
+/* acquire: pairs with the release in tenure__rcu_call. */
+static struct cds_wfcq_node *take(void) { return atomic_exchange_explicit(&put_off, 0, memory_order_acquire); }
+
+static void each(struct cds_wfcq_node *node, void (*fn)(struct rcu_head *))
+{
+    for (struct cds_wfcq_node *next; node != 0; node = next) {
+        next = node->next;
+        fn(caa_container_of(node, struct rcu_head, next));
+    }
+}
+
+static void hand_over(struct rcu_head *head)
+{
+    urcu_qsbr_call_rcu(head, head->func);
+    atomic_store_explicit(&call_rcu_used, true, memory_order_relaxed); /* read when no stop lock is free */
+}
+
+static void call(struct rcu_head *head) { head->func(head); }
+
+/* --- call_rcu --- */
+
 void tenure__rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *))
 {
+    struct cds_wfcq_node *first = atomic_load_explicit(&put_off, memory_order_relaxed);
+    head->func = fn;
+    do head->next.next = first;
+    while (!atomic_compare_exchange_weak_explicit(
+        &put_off, &first, &head->next, memory_order_release, memory_order_relaxed));
+    if (!has_callback_thread()) return;
     finish_fork();
-    urcu_qsbr_call_rcu(head, fn);
-    atomic_store_explicit(&call_rcu_used, true, memory_order_relaxed); /* read when no stop lock is free */
+    TENURE__MUST(pthread_mutex_lock(&taking));
+    each(take(), hand_over);
+    TENURE__MUST(pthread_mutex_unlock(&taking));
 }
 
 void tenure__rcu_barrier(void)
 {
     finish_fork();
+    TENURE__MUST(pthread_mutex_lock(&taking));
+    struct cds_wfcq_node *taken = take();
+    if (taken == 0 || has_callback_thread()) {
+        each(taken, hand_over);
+    } else {
+        urcu_qsbr_synchronize_rcu();
+        each(taken, call);
+    }
+    TENURE__MUST(pthread_mutex_unlock(&taking));
     urcu_qsbr_barrier();
 }
 

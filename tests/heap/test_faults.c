@@ -468,6 +468,23 @@ Test(faults, enter_from_a_region)
     cr_expect(eq(int, tenure_heap_destroy(first), TENURE_OK));
 }
 
+/* liburcu's thread for callbacks is started when the first record is to be freed; without one liburcu would end the
+ * process. */
+Test(faults, first_detach)
+{
+    tenure_heap *first = heap_with("max_heap=64m"), *second = heap_with("max_heap=64m");
+    tenure_thread *one = tenure_attach(first), *two = tenure_attach(second);
+    tenure__faults_set(&(tenure_faults) { .on = true, .thread = ALWAYS });
+    tenure_detach(one);
+    cr_expect(ne(u64, tenure__faults_failed(), 0));
+    cr_expect(eq(int, tenure_heap_destroy(first), TENURE_OK), "there is none");
+    tenure_detach(two);
+    tenure__faults_set(NULL);
+    two = tenure_attach(second);
+    tenure_detach(two);
+    cr_expect(eq(int, tenure_heap_destroy(second), TENURE_OK), "there is one by now");
+}
+
 static void count_run(tenure_thread *self, void *object, void *count)
 {
     (void)self, (void)object;
