@@ -197,11 +197,10 @@ static uint32_t batch(tenure__allocator *allocator)
     return allocator->batch = count > 1 ? count : 1;
 }
 
-/* In grace others wait for a lock of this thread: it does not leave the stop set, for it would have to wait at its
- * return. */
+/* Not who holds a lock that others wait for: it takes long, and the way back may lead into a stop. */
 static void populate(tenure__allocator *allocator)
 {
-    if (!allocator->mutator.in_grace) tenure__populate_outside(allocator->mutator.record.heap);
+    if (!tenure__holds_awaited(allocator->mutator.os)) tenure__populate_outside(allocator->mutator.record.heap);
 }
 
 static supply refill(tenure__allocator *allocator, size_t cell_bytes)

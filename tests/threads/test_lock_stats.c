@@ -177,6 +177,30 @@ Test(grace, ends_in_a_region)
     join_thread(waiter);
 }
 
+/* Nor does it populate memory, in a grace or not: that takes long, and the way back may lead into a stop. */
+static void *allocate_awaited(void *arg)
+{
+    tenure_thread *self = tenure_attach(heap);
+    REQUIRE(tenure_mutex_lock(self, &mutex) == TENURE_OK);
+    atomic_store(&holding, 1);
+    while (__atomic_load_n(&mutex.lock.waiters, __ATOMIC_RELAXED) == 0) sched_yield();
+    for (unsigned i = 0; i < 100; i++) REQUIRE(tenure_new_bytes(self, 1000) != NULL);
+    tenure_mutex_unlock(self, &mutex);
+    tenure_detach(self);
+    return arg;
+}
+
+Test(grace, does_not_populate)
+{
+    tenure__own_lock(&heap->upkeep_lock); /* who populates waits for it */
+    atomic_store(&heap->survivors, 1000); /* more than lies ready */
+    pthread_t holder = start_thread(allocate_awaited, NULL);
+    await(&holding, 1);
+    join_thread(start_thread(want, NULL));
+    join_thread(holder);
+    tenure__own_unlock(&heap->upkeep_lock);
+}
+
 /* The budget is spent, and the holder has a chunk left to reach its unlock. */
 Test(grace, has_a_reserve)
 {
