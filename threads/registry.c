@@ -287,6 +287,7 @@ tenure_thread *tenure_attach(tenure_heap *heap)
 static void free_record(struct rcu_head *head)
 {
     tenure__mutator *mutator = caa_container_of(head, tenure__mutator, retired);
+    tenure__tsan_acquire(head);
     tenure__tsan_acquire(mutator);
     tenure__world *world = mutator->world;
     free(mutator);

@@ -140,6 +140,7 @@ enum { UNLINK_STEP = 64 };
 static void free_node(struct rcu_head *head)
 {
     tenure__map_node *node = caa_container_of(head, tenure__map_node, retired);
+    tenure__tsan_acquire(head);
     tenure__tsan_acquire(node);
     free(node);
 }
