@@ -8,9 +8,9 @@
 #include "lib/heap/limits.h"
 
 enum {
-    LEVEL0 = 1 << TENURE__AGE_SHIFT, /* level n is a budget of 2^n MiB */
+    LEVEL0 = 1 << TENURE__AGE_SHIFT, /* level n is a budget of 2^n times 512 KiB */
     LEVEL_MAX = TENURE__AGE_OLD - 1,
-    LEVEL_MAX_ALONE = 4, /* for one mutator */
+    LEVEL_MAX_ALONE = 5, /* for one mutator */
     RUNNERS_HOLD = 32,
     STOP_FIRST_NS = 10000,
     REACH_FIRST_NS = 1000,
@@ -18,7 +18,6 @@ enum {
     PRESSURE_MAX = 2,
     SHORT_PAUSE_NS = 50000, /* little is gained by shorter ones */
     SURVIVORS_MIN = 16,
-    BUDGET_MIN = (512 << 10) >> TENURE__BLOCK_SHIFT,
     GEN1_AFTER = 4,
     GEN1_PROBE = 64, /* direct promotions before Gen 1's survival is measured again */
     GEN2_GROWTH_PERCENT = 60,
@@ -32,7 +31,7 @@ static uint32_t limited(const tenure_heap *heap, uint64_t budget)
     /* Survivors need as much room again in the worst case. */
     const uint64_t room = heap->max_blocks > old ? (heap->max_blocks - old) / 2 : 0;
     if (budget > room) budget = room;
-    return (uint32_t)(budget > BUDGET_MIN ? budget : BUDGET_MIN);
+    return (uint32_t)(budget > LEVEL0 ? budget : LEVEL0);
 }
 
 static uint64_t fixed_budget(const tenure_heap *heap)

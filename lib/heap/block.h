@@ -37,13 +37,13 @@ enum {
 static inline uint8_t tenure__kind(unsigned generation) { return (uint8_t)(generation + 1); }
 static inline unsigned tenure__kind_generation(uint8_t kind) { return (kind & TENURE__KIND_GENERATION) - 1u; }
 
-/* How long ago a Gen 0 block was handed out, in blocks that were handed out since: 0 for the last MiB, 1 for the one
- * before, 2 for the two before, 3 for the four before, ... The last age is that of all that is older than Gen 0. */
-enum { TENURE__AGES = 8, TENURE__AGE_OLD = TENURE__AGES - 1, TENURE__AGE_SHIFT = 20 - TENURE__BLOCK_SHIFT };
+/* How long ago a Gen 0 block was handed out, in blocks that were handed out since: 0 for the last 512 KiB, 1 for those
+ * before, 2 for the MiB before, 3 for the two before, ... The last age is that of all that is older than Gen 0. */
+enum { TENURE__AGES = 9, TENURE__AGE_OLD = TENURE__AGES - 1, TENURE__AGE_SHIFT = 19 - TENURE__BLOCK_SHIFT };
 static inline unsigned tenure__age(uint32_t since)
 {
-    const uint32_t mib = since >> TENURE__AGE_SHIFT;
-    const unsigned age = mib == 0 ? 0 : 32 - (unsigned)__builtin_clz(mib);
+    const uint32_t halves = since >> TENURE__AGE_SHIFT; /* of a MiB */
+    const unsigned age = halves == 0 ? 0 : 32 - (unsigned)__builtin_clz(halves);
     return age < TENURE__AGE_OLD ? age : TENURE__AGE_OLD - 1;
 }
 

@@ -202,7 +202,7 @@ typedef struct tenure__order {
  */
 typedef struct tenure__budget {
     unsigned level_most;                /* constant */
-    unsigned level, level_max;          /* level n: 2^n MiB */
+    unsigned level, level_max;          /* level n: 2^n times 512 KiB */
     _Atomic unsigned runners;           /* mutators that run at the same time, at most and of late */
     unsigned runners_since;             /* collections since there were so many */
     unsigned known;                     /* ages that were seen */

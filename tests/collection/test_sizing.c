@@ -199,7 +199,7 @@ Test(sizing, starts_small)
 {
     heap_end(heap, self);
     begin_with("max_heap=256m");
-    cr_expect(eq(u64, stats_of(heap).gen0_budget_bytes, 1u << 20));
+    cr_expect(eq(u64, stats_of(heap).gen0_budget_bytes, 512u << 10));
     for (unsigned collection = 0; collection < 2; collection++)
         for (const uint64_t before = atomic_load(&heap->collected); atomic_load(&heap->collected) == before;) {
             node *first = tenure_new(self, node_type);
@@ -224,9 +224,9 @@ static uint64_t learnt(double (*alive)(unsigned mib), unsigned copy, unsigned mu
         tenure_collection event = { .generation = 1, .workers = 1, .pin_ns = 5000 };
         event.reach_ns = i % reach_in == 0 ? reach_ns : 1000;
         memset(heap->copied_by_age, 0, sizeof heap->copied_by_age);
-        for (unsigned mib = 0; mib < budget >> 20; mib++) {
-            const uint64_t copied = (uint64_t)(alive(mib) * (1 << 20));
-            heap->copied_by_age[tenure__age(mib << TENURE__AGE_SHIFT)] += copied;
+        for (unsigned half = 0; half < budget >> 19; half++) {
+            const uint64_t copied = (uint64_t)(alive(half / 2) * (1 << 19));
+            heap->copied_by_age[tenure__age(half << TENURE__AGE_SHIFT)] += copied;
             event.copied_bytes += copied;
         }
         heap->gen0_handed = (uint32_t)(budget >> TENURE__BLOCK_SHIFT);
@@ -281,9 +281,9 @@ Test(sizing, survivors_by_age)
     node *young = tenure_new(self, node_type);
     tenure_store(self, root, &root->next, young);
     collect(self, TENURE_GEN0);
-    cr_expect(eq(u64, heap->copied_by_age[0], 32), "the last MiB");
-    cr_expect(eq(u64, heap->copied_by_age[1], 0));
-    cr_expect(eq(u64, heap->copied_by_age[2], 32), "the third and the fourth");
+    cr_expect(eq(u64, heap->copied_by_age[0], 32), "the last 512 KiB");
+    cr_expect(eq(u64, heap->copied_by_age[1] + heap->copied_by_age[2], 0));
+    cr_expect(eq(u64, heap->copied_by_age[3], 32), "the third and the fourth MiB");
     collect(self, TENURE_GEN1);
     cr_expect(eq(u64, heap->copied_by_age[TENURE__AGE_OLD], 64));
 }

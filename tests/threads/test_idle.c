@@ -5,7 +5,7 @@
 static tenure_heap *heap;
 
 static void begin_with(const char *words) { heap = heap_with(words); }
-static void begin(void) { begin_with("max_heap=128m,verify=before,after,torture=alloc:1000000000"); }
+static void begin(void) { begin_with("max_heap=128m,gen0=1m,verify=before,after,torture=alloc:1000000000"); }
 static void end(void) { cr_expect(eq(int, tenure_heap_destroy(heap), TENURE_OK)); }
 
 TestSuite(idle, .init = begin, .fini = end);
