@@ -110,8 +110,9 @@ static void each(struct cds_wfcq_node *node, void (*fn)(struct rcu_head *))
 /* release: of what tenure__rcu_call and who took it wrote; the callbacks acquire it. */
 static void hand_over(struct rcu_head *head)
 {
+    void (*fn)(struct rcu_head *) = head->func;
     tenure__tsan_release(head);
-    urcu_qsbr_call_rcu(head, head->func);
+    urcu_qsbr_call_rcu(head, fn);
     atomic_store_explicit(&call_rcu_used, true, memory_order_relaxed); /* read when no stop lock is free */
 }
 
