@@ -74,12 +74,12 @@ static void reads_what_is_populated_again(void)
 /* What died lies in the block into which something was promoted, behind it. */
 static void reads_behind_what_was_promoted(void)
 {
-    enum { NODES = 3000 };
+    enum { NODES = 60000, PROMOTED = 150000 };
     static node *lost[NODES];
     begin();
     for (unsigned i = 0; i < NODES; i++) lost[i] = TENURE_NEW(self, node_type, .value = i);
     tenure_collect(self, TENURE_GEN0);
-    for (unsigned i = 0; i < 50 * NODES; i++) {
+    for (unsigned i = 0; i < PROMOTED; i++) {
         root = TENURE_NEW(self, node_type, .next = root);
         if (i % 700 != 0) continue;
         tenure_collect(self, TENURE_GEN0);
