@@ -5,6 +5,7 @@
 #include "lib/collection/ephemeron.h"
 #include "lib/collection/records.h"
 #include "lib/collection/weakmap.h"
+#include "threads/system.h"
 #include <errno.h>
 #include <stdlib.h>
 
@@ -219,7 +220,13 @@ static void enlarge(tenure__map_body *body)
     const uint64_t nodes = atomic_load_explicit(&body->nodes, memory_order_seq_cst);
     uint64_t buckets = atomic_load_explicit(&body->buckets, memory_order_relaxed);
     if (nodes <= buckets) return;
+    const uint64_t before = buckets;
     while (buckets < 2 * nodes) buckets *= 2;
+    /* liburcu ends a process in which it finds no memory for them: it is asked for before. Without, searches take longer
+     * until the map grows again. */
+    void *room = tenure__malloc((buckets - before) * sizeof(struct cds_lfht_node));
+    if (room == 0) return;
+    free(room);
     cds_lfht_resize(body->table, buckets);
     atomic_store_explicit(&body->buckets, buckets, memory_order_relaxed);
 }

@@ -1,6 +1,7 @@
 /* Weak maps and sets: entries live as long as what they hang on, whoever reads, writes and collects meanwhile. */
 #include "lib/collection/weakmap.h"
 #include "tests/threads/threads.h"
+#include "threads/system.h"
 
 typedef struct word {
     struct word *other; /* whatever it refers to */
@@ -447,6 +448,25 @@ static bool stop_at_ten(tenure_thread *thread, void *member, void *arg)
 {
     (void)thread, (void)member;
     return ++*(unsigned *)arg < 10;
+}
+
+/* liburcu ends a process in which a table cannot grow. */
+Test(weakmap, no_memory_for_a_larger_table)
+{
+    map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+    fill(64);
+    tenure__map_body *body = ((tenure__map_record *)map)->body;
+    while (atomic_load(&body->queued)) sched_yield();
+    atomic_store(&body->buckets, 1);
+    tenure__faults_set(&(tenure_faults) { .on = true, .memory = 1000000 });
+    tenure__map_grown(heap, body);
+    while (atomic_load(&body->queued) || tenure__faults_failed() == 0) sched_yield();
+    cr_expect(eq(u64, atomic_load(&body->buckets), 1));
+    tenure__faults_set(NULL);
+    tenure__map_grown(heap, body);
+    while (atomic_load(&body->buckets) < 64) sched_yield();
+    atomic_fetch_sub(&body->nodes, 2);
+    for (unsigned i = 0; i < 64; i++) cr_expect(eq(ptr, get(keys[i]), values[i]));
 }
 
 /* What dies or is removed leaves the table while somebody walks; the walk goes on from where it stands. */
