@@ -330,7 +330,7 @@ static bool live(uint64_t nth)
 
 /* Under ThreadSanitizer a life takes 1.6 s of processor time, fifty times as long as without. */
 #ifdef __SANITIZE_THREAD__
-enum { EVERY = 5, AGAIN = 20 };
+enum { EVERY = 11, AGAIN = 20 };
 #else
 enum { EVERY = 1, AGAIN = 100 };
 #endif
