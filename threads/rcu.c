@@ -124,6 +124,7 @@ void tenure__rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *))
 {
     struct cds_wfcq_node *first = atomic_load_explicit(&put_off, memory_order_relaxed);
     head->func = fn;
+    /* release: who takes it (acquire in take) sees func and the next one, and what the caller wrote before. */
     do head->next.next = first;
     while (!atomic_compare_exchange_weak_explicit(
         &put_off, &first, &head->next, memory_order_release, memory_order_relaxed));
