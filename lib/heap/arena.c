@@ -168,9 +168,10 @@ uint32_t tenure__blocks_pop(tenure_heap *heap, tenure__index_stack *stack)
 }
 
 /* Writes to each page. Under a hypervisor that keeps page tables of its own the first access to a page costs a fault
- * even if the system has populated it, whoever makes it. */
+ * even if the system has populated it, whoever makes it. Not where it may be poisoned, and is to stay so. */
 static void touch(void *start, size_t bytes)
 {
+    if (TENURE__POISONS) return;
     for (size_t at = 0; at < bytes; at += PAGE) __atomic_fetch_or((char *)start + at, 0, __ATOMIC_RELAXED);
 }
 
@@ -232,9 +233,6 @@ static uint32_t take_fresh(tenure_heap *heap)
 static uint32_t take_free(tenure_heap *heap, uint32_t *count)
 {
     const uint32_t first = pop_several(heap, &heap->free_blocks, count);
-    uint32_t block = first;
-    for (uint32_t i = 0; i < *count; i++, block = heap->blocks[block].next - 1)
-        tenure__unpoison(tenure__block_start(heap, block), TENURE__BLOCK_BYTES);
     if (*count != 0) atomic_fetch_sub_explicit(&heap->free_count, *count, memory_order_relaxed);
     return first;
 }
@@ -247,10 +245,24 @@ static uint32_t take_returned(tenure_heap *heap)
         tenure__blocks_push(heap, &heap->returned_blocks, block);
         return TENURE__NO_BLOCK;
     }
-    tenure__unpoison(tenure__block_start(heap, block), TENURE__BLOCK_BYTES);
     populate((void *)tenure__block_start(heap, block), TENURE__BLOCK_BYTES);
     touch_block(heap, block);
     atomic_fetch_add_explicit(&heap->resident_blocks, 1, memory_order_relaxed);
+    return block;
+}
+
+/* Up to *count blocks that are charged already, still poisoned. */
+static uint32_t take_charged(tenure_heap *heap, uint32_t *count)
+{
+    uint32_t block = take_free(heap, count);
+    if (block != TENURE__NO_BLOCK) return block;
+    block = take_returned(heap);
+    if (block == TENURE__NO_BLOCK) block = take_fresh(heap);
+    if (block == TENURE__NO_BLOCK && heap->checks.vacates) {
+        tenure__vacated_release(heap);
+        block = take_returned(heap);
+    }
+    *count = block != TENURE__NO_BLOCK;
     return block;
 }
 
@@ -265,20 +277,12 @@ uint32_t tenure__blocks_take(tenure_heap *heap, uint32_t *count)
         }
     }
     *count = charged;
-    uint32_t block = take_free(heap, count);
-    if (block == TENURE__NO_BLOCK) *count = 1;
+    const uint32_t first = take_charged(heap, count);
     if (charged > *count) atomic_fetch_sub_explicit(&heap->used_blocks, charged - *count, memory_order_relaxed);
-    if (block != TENURE__NO_BLOCK) return block;
-    block = take_returned(heap);
-    if (block == TENURE__NO_BLOCK) block = take_fresh(heap);
-    if (block == TENURE__NO_BLOCK && heap->checks.vacates) {
-        tenure__vacated_release(heap);
-        block = take_returned(heap);
-    }
-    if (block != TENURE__NO_BLOCK) return block;
-    atomic_fetch_sub_explicit(&heap->used_blocks, 1, memory_order_relaxed);
-    *count = 0;
-    return block;
+    uint32_t block = first;
+    for (uint32_t i = 0; i < *count; i++, block = heap->blocks[block].next - 1)
+        tenure__unpoison(tenure__block_start(heap, block), TENURE__BLOCK_BYTES);
+    return first;
 }
 
 uint32_t tenure__block_take(tenure_heap *heap)

@@ -106,6 +106,7 @@ static void writes_beyond_its_end(void)
 enum { NO_ASAN = false };
 #else
 enum { NO_ASAN = true };
+static int __asan_address_is_poisoned(void const volatile *address) { return address != NULL; }
 #endif
 TestSuite(poison, .disabled = NO_ASAN);
 
@@ -131,3 +132,20 @@ Test(poison, returned) { EXPECT_REPORT(reads_what_the_system_has_back, "a node_t
 Test(poison, populated) { EXPECT_REPORT(reads_what_is_populated_again, "a node_type was at", "is dead"); }
 Test(poison, large) { EXPECT_REPORT(reads_a_large_one, "a references was at", "is dead"); }
 Test(poison, unused) { EXPECT_REPORT(writes_beyond_its_end, "a bytes is at", "check=uses"); }
+
+/* Also while the daemon has them in hand. */
+Test(poison, stays_while_blocks_are_returned, .timeout = 60)
+{
+    enum { NODES = 100000, FAR = 1000 };
+    static node *lost[NODES / FAR];
+    begin();
+    for (unsigned i = 0; i < NODES; i++) {
+        node *made = TENURE_NEW(self, node_type, .value = i);
+        if (i % FAR == 0) lost[i / FAR] = made;
+    }
+    tenure_collect(self, TENURE_GEN0);
+    while (atomic_load(&heap->free_count) != 0)
+        for (unsigned i = 0; i < NODES / FAR; i++)
+            cr_assert(__asan_address_is_poisoned(lost[i]), "the memory of object %u is open", i * FAR);
+    heap_end(heap, self);
+}
