@@ -70,6 +70,7 @@ static tenure_status wait_for_condition(
     if (tenure__owned_stop(os) != 0) return TENURE_EDEADLK;
     struct wait wait = { os, cond, mutex, deadline, site, os->records != 0 && os->records->depth == 0, 0 };
     tenure__await_begin(os, &cond->lock, &mutex->lock, site);
+    tenure__pass(os);
     tenure__held_remove(os, at);
     tenure__check_gc(os, "a wait for a condition");
     tenure__check_order(os, &mutex->lock, site);

@@ -10,9 +10,11 @@ void tenure__host_attached(tenure__mutator *mutator);
 void tenure__host_detached(tenure__mutator *mutator);
 /* The limit that the mutator's chunk allows (never 0). Owner only. */
 uintptr_t tenure__host_limit(tenure__mutator *mutator);
-/* A poll found the limit poisoned and no stop pending, or a region has ended: where torture and check=roots collect.
- * Owner, running; may collect. */
+/* A poll found the limit poisoned and no stop pending, or a region has ended: where torture collects. Owner, running;
+ * may collect. */
 void tenure__host_polled(tenure__mutator *mutator);
+/* A call that lets stops in, in a world with check_roots: everything moves. Owner, running; may collect. */
+void tenure__host_passed(tenure__mutator *mutator);
 /* Whether locals are roots without being named: the heap scans stacks. */
 bool tenure__host_scans_stacks(const struct tenure_heap *heap);
 /* The mutator parks so long after the request because it held locks that others wait for. Owner. */

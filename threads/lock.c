@@ -32,7 +32,7 @@ static bool make_room(tenure__os_thread *os)
     } else if (atomic_load_explicit(&os->held_count, memory_order_relaxed) == os->held_capacity) {
         if (!tenure__held_grow(os)) return false;
     }
-    os->held_fast = os->check_locks ? 0 : os->held_capacity;
+    os->held_fast = os->slow_locks ? 0 : os->held_capacity;
     return true;
 }
 
@@ -159,12 +159,21 @@ tenure_status tenure__wait_status(int result, const char *call)
     tenure__fatal(call, 0, result);
 }
 
+/* As if it had to be waited for: the lock stays where it is. */
+static void pass(tenure__os_thread *os, tenure__lock *lock, const void *site)
+{
+    tenure__await_begin(os, lock, 0, site);
+    tenure__pass(os);
+    tenure__await_end(os);
+}
+
 tenure_status tenure__acquire(tenure_thread *self, tenure__lock *lock, void *native, const tenure__lock_way *way,
     const struct timespec *deadline, const void *site)
 {
     tenure__os_thread *os = tenure__os_thread_of(self);
     if (way->held && !make_room(os)) return TENURE_ENOMEM;
     if (way->held) tenure__check_order(os, lock, site);
+    if (os->slow_locks) pass(os, lock, site);
     int result = way->try_native(native);
     if (result == EBUSY || result == EAGAIN) {
         if (way->held && tenure__holds(os, lock)) return TENURE_EDEADLK;

@@ -127,6 +127,7 @@ struct tenure__os_thread {
     _Atomic uint32_t held_count; /* lock depth */
     uint32_t held_capacity;
     bool check_locks; /* since it was first attached to a heap with check=locks */
+    bool slow_locks;  /* or with check=roots */
     uint32_t held_fast; /* the fast path takes so many: held_capacity, or 0 when every lock is to be looked at */
     _Atomic(tenure__held *) held; /* NULL before the first */
     tenure__held held_inline[TENURE__HELD_INLINE];
@@ -165,6 +166,7 @@ struct tenure__world {
     _Atomic bool spinning_pays;       /* fewer runners than processors, judged at each stop; relaxed: advice */
     unsigned processors;
     bool check_locks;    /* constant */
+    bool check_roots;    /* constant: every call that lets stops in moves everything */
     bool rcu;            /* attached threads are registered readers */
     bool checked;        /* constant: more is looked for that a program must not do */
     size_t record_bytes; /* of the collector's record, which starts with a tenure__mutator */
@@ -247,6 +249,9 @@ bool tenure__try_reacquire(tenure__mutator *mutator);
 /* Parks if a stop is requested; true: it did. False also for who holds locks that others wait for and may run on for
  * lock_grace. May collect (others may). */
 bool tenure__safepoint(tenure__mutator *mutator);
+/* In calls that let stops in: in heaps with check=roots everything moves, also where the call would not wait. Owner; nothing
+ * of the library's is half done. May collect. */
+void tenure__pass(tenure__os_thread *os);
 
 /* Takes the stop lock as mutator (blocked meanwhile, RUNNING again on return unless stay_released). The lock is held
  * for short by whoever runs; nobody parks owning it but the leader of a stop. */

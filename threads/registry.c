@@ -261,10 +261,9 @@ static tenure_thread *attach(tenure_heap *heap, tenure__mutator *mutator)
         }
         if (os_self.rcu_registered) os_self.rcu_users++;
     }
-    if (world->check_locks) {
-        os_self.check_locks = true;
-        os_self.held_fast = 0;
-    }
+    os_self.check_locks |= world->check_locks;
+    os_self.slow_locks |= world->check_locks || world->check_roots;
+    if (os_self.slow_locks) os_self.held_fast = 0;
     tenure__host_attached(mutator);
     if (os_self.records == 0) tenure__rcu_park(&os_self);
     tenure__with_context(os_self.records != 0 ? os_self.records : mutator, register_record, mutator);
@@ -280,6 +279,7 @@ tenure_thread *tenure_attach(tenure_heap *heap)
     }
     if (os_self.records != 0 && os_self.records->depth != 0)
         tenure__misuse("tenure_attach", "not inside a blocking or idle region (tenure_enter comes back in)");
+    tenure__pass(&os_self);
     mutator = new_record(heap);
     return mutator != 0 ? attach(heap, mutator) : 0;
 }
@@ -346,6 +346,7 @@ void tenure_detach(tenure_thread *self)
     if (--mutator->attach_count != 0) return;
     if (self->frames != 0)
         tenure__misuse("tenure_detach", "only after the end of every TENURE_FRAME"); /* writes to self */
+    tenure__pass(&os_self);
     detach(mutator);
 }
 
@@ -424,6 +425,7 @@ tenure_thread *tenure_enter(tenure_heap *heap)
         memcpy(entry.registers, any->went_back ? any->entry_registers : any->registers, sizeof entry.registers);
         for (tenure__mutator *each = any; each != 0; each = each->sibling) each->depth = 0;
         tenure__reacquire(any);
+        tenure__pass(&os_self);
     }
     tenure_thread *self = tenure_attach(heap);
     if (self == 0) {

@@ -80,9 +80,10 @@ enum {
      * of which type, and where the object was allocated. Not in ambiguous objects. Every allocation takes the slow path and
      * notes its caller; every collection walks all older objects. */
     TENURE_CHECK_BARRIERS = 2,
-    /* Finds in heaps with precise roots (others ignore it) a local or variable that is no root: every safepoint (allocation,
-     * poll, end of a region; or every Nth of a thread, with torture=alloc:N) is a full collection that moves all that can
-     * move and takes the access to where it was.
+    /* Finds in heaps with precise roots (others ignore it) a local or variable that is no root: every allocation, and every
+     * other call of an attached thread that lets stops in (polls, ends of regions, lock and condition calls whether they
+     * wait or not, registering roots, stopping the world, fork; or every Nth of them, with torture=alloc:N) is a full
+     * collection that moves all that can move and takes the access to where it was.
      * The first use of a stale pointer is told, with the object's type, place, and where it was allocated, by a handler
      * for SIGSEGV; other faults go to the handler that the program had before the first such heap was created. */
     TENURE_CHECK_ROOTS = 4,

@@ -167,12 +167,13 @@ void tenure__allocation_pressure(tenure__allocator *allocator)
 void tenure__host_polled(tenure__mutator *mutator)
 {
     tenure_heap *heap = mutator->record.heap;
-    if (heap->checks.vacates) /* counted like allocations: each of these calls moves everything */
-        tenure__allocation_pressure((tenure__allocator *)mutator);
-    else if ((heap->options.torture & TENURE_TORTURE_POLL) != 0 &&
-             atomic_load_explicit(&heap->disabled, memory_order_relaxed) == 0)
+    if ((heap->options.torture & TENURE_TORTURE_POLL) != 0 && !heap->checks.vacates &&
+        atomic_load_explicit(&heap->disabled, memory_order_relaxed) == 0)
         tenure__collect_now((tenure__allocator *)mutator, heap->order.generation, "torture");
 }
+
+/* Counted like allocations. */
+void tenure__host_passed(tenure__mutator *mutator) { tenure__allocation_pressure((tenure__allocator *)mutator); }
 
 tenure_status tenure_collect(tenure_thread *self, tenure_generation generation)
 {

@@ -35,7 +35,10 @@ void tenure__with_stop_lock(tenure_heap *heap, void (*fn)(tenure_heap *, void *)
         fn(heap, arg); /* it owns the lock */
         return;
     }
-    if (mutator != 0 && mutator->depth == 0) tenure__require_in(mutator, "a call that takes the heap's lock");
+    if (mutator != 0 && mutator->depth == 0) {
+        tenure__require_in(mutator, "a call that takes the heap's lock");
+        tenure__pass(mutator->os);
+    }
     struct locked_call call = { heap, fn, arg };
     if (mutator != 0 && mutator->depth == 0 && !tenure__trylock_stop(world)) {
         tenure__with_context(mutator, call_released, &call);

@@ -114,6 +114,7 @@ static tenure_status create(tenure_heap **out, const tenure_options *options)
     }
     heap->world.processors = tenure__usable_processors("");
     heap->world.check_locks = (options->check & TENURE_CHECK_LOCKS) != 0;
+    heap->world.check_roots = heap->checks.vacates;
     heap->world.lock_grace_ns = options->lock_grace;
     heap->world.rcu = options->rcu == TENURE_RCU_ON;
     heap->world.checked = options->verify != 0 || options->torture != 0 || options->torture_alloc != 0;

@@ -81,6 +81,88 @@ NAMED static void reads_after_a_region(void)
     TENURE_BLOCKING_CALL(self, sched_yield());
     seen = lost->value;
 }
+static tenure_mutex mutex = TENURE_MUTEX_INIT("mutex");
+static tenure_rwlock rwlock = TENURE_RWLOCK_INIT("rwlock");
+static tenure_sem sem;
+static tenure_cond cond = TENURE_COND_INIT("cond");
+NAMED static void reads_after_a_lock(void)
+{
+    node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
+    tenure_mutex_lock(self, &mutex);
+    seen = lost->value;
+}
+NAMED static void reads_after_a_lock_without_record(void)
+{
+    node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
+    tenure_mutex_lock(NULL, &mutex);
+    seen = lost->value;
+}
+NAMED static void reads_after_a_read_lock(void)
+{
+    node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
+    tenure_rwlock_rdlock(self, &rwlock);
+    seen = lost->value;
+}
+NAMED static void reads_after_a_semaphore(void)
+{
+    tenure_sem_post(&sem);
+    node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
+    tenure_sem_wait(self, &sem);
+    seen = lost->value;
+}
+NAMED static void reads_after_a_condition(void)
+{
+    tenure_mutex_lock(self, &mutex);
+    node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
+    tenure_cond_timedwait(self, &cond, &mutex, &(struct timespec) { 0, 0 });
+    seen = lost->value;
+}
+NAMED static void reads_after_a_new_root(void)
+{
+    static node *other;
+    node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
+    tenure_root_add(heap, &other);
+    seen = lost->value;
+}
+NAMED static void reads_after_a_stop(void)
+{
+    node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
+    tenure_stop_world(self);
+    seen = lost->value;
+}
+NAMED static void reads_after_a_stop_of_its_own(void)
+{
+    tenure_stop_world(self);
+    node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
+    tenure_resume_world(self);
+    seen = lost->value;
+}
+NAMED static void reads_after_attaching_elsewhere(void)
+{
+    tenure_heap *other = precise_heap_with("max_heap=64m");
+    node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
+    tenure_attach(other);
+    seen = lost->value;
+}
+NAMED static void reads_after_coming_in_from_a_region(void)
+{
+    node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
+    tenure_enter_blocking(self);
+    tenure_enter(heap);
+    seen = lost->value;
+}
+NAMED static void reads_after_a_grace_period(void)
+{
+    node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
+    tenure_synchronize_rcu(self);
+    seen = lost->value;
+}
+NAMED static void reads_after_a_fork(void)
+{
+    node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
+    if (fork() == 0) _exit(0);
+    seen = lost->value;
+}
 NAMED static void reads_an_old_one_after_a_call_that_waits(void)
 {
     node *kept = TENURE_NEW(self, node_type, .value = 7);
@@ -112,21 +194,35 @@ static void has_a_wrong_finalizer(void)
     tenure_finalizers_drain(self, UINT64_MAX);
 }
 
-Test(roots, dead)
+static void expect_dead(void (*wrong)(void), const char *name)
 {
-    expect_told(reads_what_died, "is dead: no root led to it; allocated in reads_what_died+", "a node_type was at");
+    char said[200];
+    snprintf(said, sizeof said, "is dead: no root led to it; allocated in %s+", name);
+    expect_told(wrong, said, "a node_type was at");
 }
+#define EXPECT_DEAD(wrong) expect_dead(wrong, #wrong)
+Test(roots, dead) { EXPECT_DEAD(reads_what_died); }
 Test(roots, moved) { expect_told(reads_what_moved, "has moved to", "a node_type was at"); }
 Test(roots, moved_often) { expect_told(reads_what_moved_often, "has moved to", "a node_type was at"); }
-Test(roots, poll)
+Test(roots, poll) { EXPECT_DEAD(reads_after_a_poll); }
+Test(roots, region) { EXPECT_DEAD(reads_after_a_region); }
+Test(roots, locks)
 {
-    expect_told(
-        reads_after_a_poll, "is dead: no root led to it; allocated in reads_after_a_poll+", "a node_type was at");
+    EXPECT_DEAD(reads_after_a_lock);
+    EXPECT_DEAD(reads_after_a_lock_without_record);
+    EXPECT_DEAD(reads_after_a_read_lock);
+    EXPECT_DEAD(reads_after_a_semaphore);
+    EXPECT_DEAD(reads_after_a_condition);
 }
-Test(roots, region)
+Test(roots, calls_that_may_wait_for_stops)
 {
-    expect_told(
-        reads_after_a_region, "is dead: no root led to it; allocated in reads_after_a_region+", "a node_type was at");
+    EXPECT_DEAD(reads_after_a_new_root);
+    EXPECT_DEAD(reads_after_a_stop);
+    EXPECT_DEAD(reads_after_a_stop_of_its_own);
+    EXPECT_DEAD(reads_after_attaching_elsewhere);
+    EXPECT_DEAD(reads_after_coming_in_from_a_region);
+    EXPECT_DEAD(reads_after_a_grace_period);
+    EXPECT_DEAD(reads_after_a_fork);
 }
 Test(roots, call_that_waits)
 {
@@ -161,6 +257,36 @@ static void make_a_list_again_and_again(void)
     uint64_t value = 999;
     for (node *at = list; at != NULL; at = at->next) cr_assert(eq(u64, at->value, value--));
     cr_expect(eq(u64, value, 899));
+}
+
+/* What is locked lies in an object, which moves with everything else at other times. */
+typedef struct guarded {
+    tenure_mutex mutex;
+    tenure_cond cond;
+    node *node;
+} guarded;
+TENURE_TYPE(guarded_type, guarded, node);
+static void lock_and_move(void)
+{
+    guarded *object = tenure_new(self, guarded_type);
+    TENURE_FRAME(self, object);
+    TENURE_SET(self, object, node, (node *)tenure_new(self, node_type));
+    const struct timespec past = { 0, 0 };
+    for (unsigned i = 0; i < 20; i++) {
+        cr_assert(eq(int, tenure_mutex_lock(self, &object->mutex), TENURE_OK));
+        cr_assert(eq(int, tenure_cond_timedwait(self, &object->cond, &object->mutex, &past), TENURE_ETIMEDOUT));
+        cr_assert(eq(u64, object->node->value++, i));
+        tenure_mutex_unlock(self, &object->mutex);
+        void *volatile before = object;
+        tenure_poll(self);
+        cr_expect(ne(ptr, before, object));
+    }
+}
+Test(roots, locks_in_objects_stay_while_they_are_taken)
+{
+    begin_with("max_heap=64m,check=roots,verify=all");
+    lock_and_move();
+    heap_end(heap, self);
 }
 
 /* Until the address space is used up several times over. */
