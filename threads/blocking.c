@@ -26,7 +26,7 @@ static void leave(tenure__mutator *mutator)
     if (mutator->depth != 0) return;
     tenure__reacquire(mutator);
     tenure__host_polled(mutator);
-    tenure__pass(mutator->os);
+    tenure__pass(mutator->os, 0);
 }
 
 void tenure__enter_blocking_saved(tenure_thread *self) { enter(tenure__mutator_of(self), TENURE__BLOCKED); }
@@ -37,7 +37,7 @@ bool tenure__try_leave_blocking(tenure_thread *self)
     tenure__mutator *mutator = tenure__mutator_of(self);
     if (mutator->depth == 1 && !tenure__try_reacquire(mutator)) return false;
     for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling) each->depth--;
-    tenure__pass(mutator->os);
+    tenure__pass(mutator->os, 0);
     return true;
 }
 void tenure_leave_idle(tenure_thread *self) { leave(tenure__mutator_of(self)); }

@@ -68,9 +68,11 @@ static tenure_status wait_for_condition(
     tenure__os_thread *os = tenure__os_thread_of(self);
     const uint32_t at = tenure__held_find(os, &mutex->lock, "tenure_cond_wait");
     if (tenure__owned_stop(os) != 0) return TENURE_EDEADLK;
-    struct wait wait = { os, cond, mutex, deadline, site, os->records != 0 && os->records->depth == 0, 0 };
+    struct timespec until = { 0, 0 };
+    if (deadline != 0) until = *deadline; /* it may lie in an object, which moves */
+    const bool released = os->records != 0 && os->records->depth == 0;
+    struct wait wait = { os, cond, mutex, deadline != 0 ? &until : 0, site, released, 0 };
     tenure__await_begin(os, &cond->lock, &mutex->lock, site);
-    tenure__pass(os);
     tenure__held_remove(os, at);
     tenure__check_gc(os, "a wait for a condition");
     tenure__check_order(os, &mutex->lock, site);
@@ -78,6 +80,10 @@ static tenure_status wait_for_condition(
         tenure__with_context(os->records, wait_released, &wait);
     else
         wait_outside(&wait);
+    if (wait.released && os->check_roots) { /* where everything moves it does so before the mutex is the caller's */
+        tenure__give_back(self, &mutex->lock, &mutex->native, &tenure__mutex_way, "tenure_cond_wait");
+        (void)tenure__acquire(self, &mutex->lock, &mutex->native, &tenure__mutex_way, 0, site);
+    }
     return tenure__wait_status(wait.result, "tenure_cond_wait");
 }
 

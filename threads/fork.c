@@ -144,7 +144,7 @@ static void prepare(void)
 {
     tenure__os_thread *os = tenure__os_thread_self();
     if (os->in_phase) tenure__misuse("fork", "not from what runs in a stop (trace functions, root callbacks, walks)");
-    tenure__pass(os);
+    tenure__pass(os, 0);
     if (os->records == 0) tenure__rcu_park(os);
     if (os->records == 0 || os->records->depth != 0)
         stop_everything();

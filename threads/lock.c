@@ -32,7 +32,7 @@ static bool make_room(tenure__os_thread *os)
     } else if (atomic_load_explicit(&os->held_count, memory_order_relaxed) == os->held_capacity) {
         if (!tenure__held_grow(os)) return false;
     }
-    os->held_fast = os->slow_locks ? 0 : os->held_capacity;
+    os->held_fast = os->check_locks || os->check_roots ? 0 : os->held_capacity;
     return true;
 }
 
@@ -163,7 +163,7 @@ tenure_status tenure__wait_status(int result, const char *call)
 static void pass(tenure__os_thread *os, tenure__lock *lock, const void *site)
 {
     tenure__await_begin(os, lock, 0, site);
-    tenure__pass(os);
+    tenure__pass(os, 0);
     tenure__await_end(os);
 }
 
@@ -173,11 +173,13 @@ tenure_status tenure__acquire(tenure_thread *self, tenure__lock *lock, void *nat
     tenure__os_thread *os = tenure__os_thread_of(self);
     if (way->held && !make_room(os)) return TENURE_ENOMEM;
     if (way->held) tenure__check_order(os, lock, site);
-    if (os->slow_locks) pass(os, lock, site);
+    struct timespec until = { 0, 0 };
+    if (deadline != 0) until = *deadline; /* it may lie in an object, which moves */
+    if (os->check_roots) pass(os, lock, site);
     int result = way->try_native(native);
     if (result == EBUSY || result == EAGAIN) {
         if (way->held && tenure__holds(os, lock)) return TENURE_EDEADLK;
-        tenure__lock_wait wait = { native, way, deadline, 0 };
+        tenure__lock_wait wait = { native, way, deadline != 0 ? &until : 0, 0 };
         tenure__await_begin(os, lock, 0, site);
         result = wait_for_lock(self, os, lock, &wait);
         tenure__await_end(os);

@@ -30,11 +30,13 @@ enum {
 
 enum {
     TENURE__SAVED_REGISTERS = 20,
-    TENURE__SCRATCH = 3,
-    TENURE__SCRATCH_IO = 2,
+    TENURE__SCRATCH = 4,
+    TENURE__SCRATCH_IO = 2,  /* from here on: pinned, where they may lead into an object */
+    TENURE__SCRATCH_DUP = 3, /* while the program's handler for lack of memory may use the other */
     TENURE__NAME_BYTES = 32,
     TENURE__TLS_RANGES = 16,
-    TENURE__ENTRIES_MAX = 8
+    TENURE__ENTRIES_MAX = 8,
+    TENURE__ENTERED_MAX = 32 /* from regions, those of all of a thread's heaps together */
 };
 
 /* What tenure_leave goes back to. */
@@ -81,6 +83,9 @@ typedef struct tenure__mutator {
 
     uintptr_t stack_base;                        /* constant: high end of the thread's own stack */
     struct tenure_stack *fiber;                  /* owner: the fiber that runs; NULL: the thread's own stack */
+    /* Owner: of each tenure_enter from a region, what was the innermost frame then. Whoever called from the region uses
+     * what these and the outer frames name: it stays where it is. */
+    struct tenure__frame *entered_from[TENURE__ENTERED_MAX];
     uintptr_t own_stack_pointer;                 /* owner: of the thread's own stack while a fiber runs */
     uintptr_t own_save[TENURE__SAVED_REGISTERS]; /* registers at that switch */
     uintptr_t scratch[TENURE__SCRATCH]; /* owner: references that the library holds across a safepoint; precise roots */
@@ -119,6 +124,7 @@ struct tenure__os_thread {
     bool rcu_comes_back; /* it was online when it was released */
     bool in_phase;       /* works for a stop: what it calls may not fork */
     unsigned fork_holds; /* tenure__fork_hold */
+    unsigned entered;    /* calls of tenure_enter from a region that have not ended */
     bool inside;         /* for the thread's signal handlers: a call is changing what another would need */
 
     /* Locks; threads/lock.c. Who looks at the held ones while the thread may run reads held_count (acquire), then held
@@ -127,7 +133,7 @@ struct tenure__os_thread {
     _Atomic uint32_t held_count; /* lock depth */
     uint32_t held_capacity;
     bool check_locks; /* since it was first attached to a heap with check=locks */
-    bool slow_locks;  /* or with check=roots */
+    bool check_roots; /* likewise with check=roots */
     uint32_t held_fast; /* the fast path takes so many: held_capacity, or 0 when every lock is to be looked at */
     _Atomic(tenure__held *) held; /* NULL before the first */
     tenure__held held_inline[TENURE__HELD_INLINE];
@@ -249,9 +255,13 @@ bool tenure__try_reacquire(tenure__mutator *mutator);
 /* Parks if a stop is requested; true: it did. False also for who holds locks that others wait for and may run on for
  * lock_grace. May collect (others may). */
 bool tenure__safepoint(tenure__mutator *mutator);
-/* In calls that let stops in: in heaps with check=roots everything moves, also where the call would not wait. Owner; nothing
- * of the library's is half done. May collect. */
-void tenure__pass(tenure__os_thread *os);
+/* In calls that let stops in: in heaps with check=roots everything moves, also where the call would not wait; not in
+ * but's. Owner; nothing of the library's is half done. May collect. */
+void tenure__pass_slow(tenure__os_thread *os, const tenure__mutator *but);
+static inline void tenure__pass(tenure__os_thread *os, const tenure__mutator *but)
+{
+    if (os->check_roots) tenure__pass_slow(os, but);
+}
 
 /* Takes the stop lock as mutator (blocked meanwhile, RUNNING again on return unless stay_released). The lock is held
  * for short by whoever runs; nobody parks owning it but the leader of a stop. */

@@ -262,8 +262,8 @@ static tenure_thread *attach(tenure_heap *heap, tenure__mutator *mutator)
         if (os_self.rcu_registered) os_self.rcu_users++;
     }
     os_self.check_locks |= world->check_locks;
-    os_self.slow_locks |= world->check_locks || world->check_roots;
-    if (os_self.slow_locks) os_self.held_fast = 0;
+    os_self.check_roots |= world->check_roots;
+    if (os_self.check_locks || os_self.check_roots) os_self.held_fast = 0;
     tenure__host_attached(mutator);
     if (os_self.records == 0) tenure__rcu_park(&os_self);
     tenure__with_context(os_self.records != 0 ? os_self.records : mutator, register_record, mutator);
@@ -279,7 +279,7 @@ tenure_thread *tenure_attach(tenure_heap *heap)
     }
     if (os_self.records != 0 && os_self.records->depth != 0)
         tenure__misuse("tenure_attach", "not inside a blocking or idle region (tenure_enter comes back in)");
-    tenure__pass(&os_self);
+    tenure__pass(&os_self, 0);
     mutator = new_record(heap);
     return mutator != 0 ? attach(heap, mutator) : 0;
 }
@@ -346,8 +346,8 @@ void tenure_detach(tenure_thread *self)
     if (--mutator->attach_count != 0) return;
     if (self->frames != 0)
         tenure__misuse("tenure_detach", "only after the end of every TENURE_FRAME"); /* writes to self */
-    tenure__pass(&os_self);
     detach(mutator);
+    tenure__pass(&os_self, 0); /* the others: a thread that only comes and goes makes no collection */
 }
 
 void tenure__drop_others(tenure__world *world)
@@ -406,6 +406,7 @@ void tenure_thread_name(tenure_thread *self, const char *name)
 /* Back into the region that tenure_enter came from. The context of the frame to return to is in mutator. */
 static void go_back(tenure__mutator *mutator, const struct tenure__entry *entry)
 {
+    os_self.entered--;
     for (tenure__mutator *each = os_self.records; each != 0; each = each->sibling) {
         each->depth = entry->depth;
         each->went_back = true;
@@ -423,9 +424,14 @@ tenure_thread *tenure_enter(tenure_heap *heap)
         entry.mode = atomic_load_explicit(&any->state, memory_order_relaxed) & TENURE__MODE;
         entry.stack_pointer = any->stack_pointer;
         memcpy(entry.registers, any->went_back ? any->entry_registers : any->registers, sizeof entry.registers);
-        for (tenure__mutator *each = any; each != 0; each = each->sibling) each->depth = 0;
+        if (os_self.entered == TENURE__ENTERED_MAX) tenure__misuse("tenure_enter", "nests at most 32 deep in all heaps");
+        for (tenure__mutator *each = any; each != 0; each = each->sibling) {
+            each->depth = 0;
+            each->entered_from[os_self.entered] = each->record.frames;
+        }
+        os_self.entered++;
         tenure__reacquire(any);
-        tenure__pass(&os_self);
+        tenure__pass(&os_self, 0);
     }
     tenure_thread *self = tenure_attach(heap);
     if (self == 0) {
@@ -459,7 +465,11 @@ void tenure__leave_saved(tenure_thread *self)
     const bool goes = mutator->attach_count == 1;
     tenure_detach(self);
     tenure__mutator *stays = goes ? os_self.records : mutator;
-    if (stays == 0 || entry.depth == 0) return;
+    if (entry.depth == 0) return;
+    if (stays == 0) {
+        os_self.entered--;
+        return;
+    }
     stays->stack_pointer = stack_pointer;
     memcpy(stays->registers, registers, sizeof registers);
     go_back(stays, &entry);
@@ -499,7 +509,10 @@ tenure_status tenure_thread_create(
 {
     struct start *start = tenure__malloc(sizeof *start);
     tenure__mutator *record = new_record(self->heap);
+    uintptr_t *scratch = &tenure__mutator_of(self)->scratch[TENURE__SCRATCH_IO];
+    *scratch = (uintptr_t)out; /* it may lie in an object */
     tenure_handle *handle = object != 0 ? tenure_handle_new(self, object) : 0;
+    *scratch = 0;
     if (start == 0 || record == 0 || (object != 0 && handle == 0)) {
         if (handle != 0) tenure_handle_free(handle);
         free(record);

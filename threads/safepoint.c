@@ -289,10 +289,10 @@ bool tenure__safepoint(tenure__mutator *mutator)
     return true;
 }
 
-void tenure__pass(tenure__os_thread *os)
+void tenure__pass_slow(tenure__os_thread *os, const tenure__mutator *but)
 {
     for (tenure__mutator *each = os->records; each != 0; each = each->sibling)
-        if (each->world->check_roots && !os->inside &&
+        if (each != but && each->world->check_roots && !os->inside &&
             (atomic_load_explicit(&each->state, memory_order_relaxed) & TENURE__MODE) == TENURE__RUNNING)
             tenure__host_passed(each);
 }
@@ -305,9 +305,9 @@ void tenure__poll_slow(tenure_thread *self)
     if (!tenure__safepoint(mutator)) {
         tenure__note_poll(mutator);
         tenure__host_polled(mutator);
-        tenure__pass(mutator->os);
         tenure__set_limit(mutator, tenure__host_limit(mutator));
     }
+    tenure__pass(mutator->os, 0);
 }
 
 /* True: it took longer than the deadline. */
@@ -456,7 +456,9 @@ static void run_outside(tenure__mutator *mutator, void *arg)
 
 void tenure__outside(void (*fn)(void *), void *arg)
 {
-    tenure__mutator *mutator = tenure__os_thread_self()->records;
+    tenure__os_thread *os = tenure__os_thread_self();
+    tenure__mutator *mutator = os->records;
+    tenure__pass(os, 0);
     if (mutator == 0 || mutator->depth != 0)
         fn(arg);
     else
@@ -520,7 +522,7 @@ tenure_status tenure_stop_world(tenure_thread *self)
         return TENURE_OK;
     }
     tenure_status status = TENURE_OK;
-    tenure__pass(mutator->os);
+    tenure__pass(mutator->os, 0);
     tenure__with_context(mutator, stop_world, &status);
     return status;
 }
@@ -543,7 +545,7 @@ void tenure_resume_world(tenure_thread *self)
     if (!tenure__owns_stop(mutator)) tenure__misuse("tenure_resume_world", "only after tenure_stop_world");
     if (--mutator->world->owner_depth != 0) return;
     tenure__with_context(mutator, resume_world, 0);
-    tenure__pass(mutator->os);
+    tenure__pass(mutator->os, 0);
 }
 
 static void synchronize(tenure__mutator *mutator, void *unused)
@@ -562,6 +564,6 @@ void tenure_synchronize_rcu(tenure_thread *self)
 {
     tenure__mutator *mutator = tenure__mutator_of(self);
     tenure__require_in(mutator, "tenure_synchronize_rcu");
-    tenure__pass(mutator->os);
+    tenure__pass(mutator->os, 0);
     tenure__with_context(mutator, synchronize, 0);
 }

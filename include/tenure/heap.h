@@ -82,8 +82,8 @@ enum {
     TENURE_CHECK_BARRIERS = 2,
     /* Finds in heaps with precise roots (others ignore it) a local or variable that is no root: every allocation, and every
      * other call of an attached thread that lets stops in (polls, ends of regions, lock and condition calls whether they
-     * wait or not, registering roots, stopping the world, fork; or every Nth of them, with torture=alloc:N) is a full
-     * collection that moves all that can move and takes the access to where it was.
+     * wait or not, registering roots, stopping the world, fork; calls on other heaps of the thread; or every Nth of them,
+     * with torture=alloc:N) is a full collection that moves all that can move and takes the access to where it was.
      * The first use of a stale pointer is told, with the object's type, place, and where it was allocated, by a handler
      * for SIGSEGV; other faults go to the handler that the program had before the first such heap was created. */
     TENURE_CHECK_ROOTS = 4,
@@ -183,6 +183,7 @@ typedef struct tenure_thresholds {
     uint32_t gen1_after;          /* Gen 0 collections before a Gen 0+1; 0: adapted */
     uint32_t gen2_growth_percent; /* growth of Gen 2 before it is collected; 0: adapted */
 } tenure_thresholds;
+/* Both may block, and objects may move. */
 TENURE_API void tenure_thresholds_get(tenure_heap *heap, tenure_thresholds *out);
 TENURE_API void tenure_thresholds_set(tenure_heap *heap, const tenure_thresholds *thresholds);
 
@@ -198,7 +199,8 @@ TENURE_API tenure_status tenure_freeze(tenure_thread *self);
 TENURE_API tenure_status tenure_unfreeze(tenure_thread *self);
 
 /* Last word before an allocation returns NULL: called on the allocating thread after every collection failed, with the
- * bytes wanted; true: memory was let go, collect and try once more. It must not allocate from the heap. */
+ * bytes wanted; true: memory was let go, collect and try once more. It must not allocate from the heap. Setting it may
+ * block, and objects may move. */
 typedef bool tenure_oom_fn(tenure_thread *self, size_t bytes, void *arg);
 TENURE_API void tenure_oom_handler(tenure_heap *heap, tenure_oom_fn *fn, void *arg);
 

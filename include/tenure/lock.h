@@ -44,7 +44,8 @@ typedef struct tenure__lock {
 /* What the debug option check=locks watches in threads that are attached to a heap with it; set before the lock is used.
  * Rank: a thread takes locks in rising order of rank, a condition's mutex again after the wait; 0 takes no part, nor do
  * try-locks and what the thread holds already. TENURE_LOCK_NO_GC: whoever holds
- * it does not allocate, poll, collect or enter a blocking region. With the interposer beside it, and only then (the library
+ * it does not allocate, poll, collect, wait for a condition or enter a blocking region; it may take other locks, and
+ * objects may move while it waits for one. With the interposer beside it, and only then (the library
  * does not see the calls of others), a thread that has waited in a call of the system outside of a region is a fault too.
  * A fault is printed, with the sites of both locks or of the call, and aborts. */
 enum { TENURE_LOCK_NO_GC = 1 };

@@ -32,7 +32,8 @@ static inline __attribute__((always_inline)) struct tenure__frame *tenure__frame
     return frame;
 }
 
-#define TENURE__LOCAL(T, E, v) { (void *)&(v), sizeof(v) / sizeof(void *) },
+/* 0 +: else gcc warns where v is a void **. */
+#define TENURE__LOCAL(T, E, v) { (void *)&(v), (0 + sizeof(v)) / sizeof(void *) },
 #define TENURE__LOCALS_1(T, E, a) TENURE__LOCAL(T, E, a)
 #define TENURE__LOCALS_2(T, E, a, ...) TENURE__LOCAL(T, E, a) TENURE__LOCALS_1(T, E, __VA_ARGS__)
 #define TENURE__LOCALS_3(T, E, a, ...) TENURE__LOCAL(T, E, a) TENURE__LOCALS_2(T, E, __VA_ARGS__)
@@ -67,7 +68,8 @@ static inline __attribute__((always_inline)) struct tenure__frame *tenure__frame
 #define TENURE__LOCALS_32(T, E, a, ...) TENURE__LOCAL(T, E, a) TENURE__LOCALS_31(T, E, __VA_ARGS__)
 
 /* TENURE_FRAME(self, a, b, array): up to 32 initialised pointer variables or arrays of pointers of this block are roots
- * to its end, however it is left. TENURE_LOCALS(self, L, T *a, *b;) declares them, zeroed, as fields of L. */
+ * to its end, however it is left (by pthread_exit or cancellation: if compiled with -fexceptions, else the frame stays on
+ * and is read when its stack is gone; regions and locks held to the end of a block likewise). TENURE_LOCALS(self, L, T *a, *b;) declares them, zeroed, as fields of L. */
 #define TENURE_FRAME(self, ...) TENURE__FRAME_(self, __COUNTER__, __VA_ARGS__)
 #define TENURE_LOCALS(self, L, ...)    \
     struct {                           \

@@ -36,7 +36,7 @@ void *tenure_new_aligned(tenure_thread *self, size_t bytes, size_t align)
 void *tenure_bytes_dup(tenure_thread *self, const void *bytes, size_t count)
 {
     /* The source may itself be in the heap: pinned while the copy is allocated. */
-    uintptr_t *scratch = &tenure__mutator_of(self)->scratch[TENURE__SCRATCH_IO];
+    uintptr_t *scratch = &tenure__mutator_of(self)->scratch[TENURE__SCRATCH_DUP];
     *scratch = (uintptr_t)bytes;
     void *copy = tenure_new_bytes(self, count);
     if (copy != 0) memcpy(copy, bytes, count);

@@ -27,8 +27,7 @@ uintptr_t tenure__host_limit(tenure__mutator *mutator)
 {
     const tenure__allocator *allocator = (tenure__allocator *)mutator;
     const tenure_options *options = &mutator->world->heap->options;
-    if ((options->torture & TENURE_TORTURE_POLL) || mutator->world->heap->checks.vacates ||
-        tenure__check_poisons(mutator->os))
+    if ((options->torture & TENURE_TORTURE_POLL) || mutator->os->check_roots || tenure__check_poisons(mutator->os))
         return 0;
     if (options->torture_alloc != 0 || mutator->world->heap->checks.sites != 0) return NO_CHUNK;
     return allocator->window_end != 0 ? allocator->window_end : NO_CHUNK;
@@ -399,6 +398,7 @@ void *tenure__allocate_any(tenure_thread *self, uint64_t header, size_t bytes, s
         errno = ENOMEM;
         return 0;
     }
+    tenure__pass(mutator->os, mutator);
     tenure__inside_begin(mutator, "an allocation");
     void *object = allocate(self, header, bytes, align);
     tenure__inside_end(mutator);

@@ -30,9 +30,9 @@ static void pin_words(tenure__worker *worker, const uintptr_t *words, size_t cou
     pin_range(worker, (uintptr_t)words, (uintptr_t)(words + count));
 }
 
-static void pin_frames(tenure__worker *worker, tenure__mutator *mutator)
+static void pin_frames(tenure__worker *worker, const struct tenure__frame *frame)
 {
-    for (struct tenure__frame *frame = mutator->record.frames; frame != 0; frame = frame->outer)
+    for (; frame != 0; frame = frame->outer)
         for (size_t i = 0; i < frame->count; i++)
             pin_range(worker, (uintptr_t)frame->locals[i].address,
                 (uintptr_t)frame->locals[i].address + frame->locals[i].count * 8);
@@ -59,11 +59,14 @@ static void pin_stack(tenure__worker *worker, tenure__mutator *mutator)
 {
     tenure_heap *heap = worker->heap;
     const uint32_t mode = atomic_load_explicit(&mutator->state, memory_order_relaxed) & TENURE__MODE;
-    pin_words(worker, &mutator->scratch[TENURE__SCRATCH_IO], 1);
+    pin_words(worker, &mutator->scratch[TENURE__SCRATCH_IO], TENURE__SCRATCH - TENURE__SCRATCH_IO);
     pin_locks(worker, mutator->os);
     if (heap->options.roots == TENURE_ROOTS_PRECISE) {
         /* Inside a region the thread may use what its frames name: it stays where it is. */
-        if (mode != TENURE__PARKED) pin_frames(worker, mutator);
+        if (mode != TENURE__PARKED)
+            pin_frames(worker, mutator->record.frames);
+        else if (mutator->os->entered != 0)
+            pin_frames(worker, mutator->entered_from[mutator->os->entered - 1]);
         return;
     }
     pin_words(worker, mutator->registers, TENURE__SAVED_REGISTERS);

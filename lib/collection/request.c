@@ -182,8 +182,9 @@ tenure_status tenure_collect(tenure_thread *self, tenure_generation generation)
     tenure__check_gc(allocator->mutator.os, "tenure_collect");
     if ((int)generation < 0 || (int)generation > 2) return TENURE_EINVAL;
     if (atomic_load_explicit(&self->heap->disabled, memory_order_relaxed) != 0) return TENURE_EBUSY;
+    tenure__pass(allocator->mutator.os, &allocator->mutator);
     tenure__inside_begin(&allocator->mutator, "tenure_collect");
-    tenure__collect_now(allocator, (int)generation, "explicit");
+    tenure__collect_now(allocator, self->heap->checks.vacates ? 2 : (int)generation, "explicit");
     tenure__inside_end(&allocator->mutator);
     return TENURE_OK;
 }

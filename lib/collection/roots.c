@@ -37,7 +37,7 @@ void tenure__with_stop_lock(tenure_heap *heap, void (*fn)(tenure_heap *, void *)
     }
     if (mutator != 0 && mutator->depth == 0) {
         tenure__require_in(mutator, "a call that takes the heap's lock");
-        tenure__pass(mutator->os);
+        tenure__pass(mutator->os, 0);
     }
     struct locked_call call = { heap, fn, arg };
     if (mutator != 0 && mutator->depth == 0 && !tenure__trylock_stop(world)) {

@@ -3,6 +3,7 @@
 #include "lib/collection/cycle.h"
 #include "lib/collection/finalizer.h"
 #include "lib/collection/weakmap.h"
+#include "lib/inspect/inspect.h"
 #include "threads/host.h"
 
 /* In this order; each heap's, then the process's. Not those that only running mutators take, and let go of before the
@@ -29,4 +30,5 @@ void tenure__host_forked(tenure_heap *heap)
     tenure__events_forked(&heap->events);
     tenure__finalizers_forked(heap);
     tenure__maps_forked(heap);
+    tenure__found_forked(heap);
 }

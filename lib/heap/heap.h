@@ -164,6 +164,7 @@ struct tenure_stack {
 /* References in memory of the library, from the caller's stack. */
 typedef struct tenure__found {
     struct tenure__found *next;
+    const tenure__os_thread *owner;
     uintptr_t *objects;
     size_t count, room;
     bool young; /* some may be in Gen 0 */

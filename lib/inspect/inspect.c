@@ -52,6 +52,7 @@ tenure_status tenure__inspect(tenure_thread *self, tenure__prepare_fn *prepare, 
 
 void tenure__found_add(tenure_heap *heap, tenure__found *found)
 {
+    found->owner = tenure__os_thread_self();
     found->young = true;
     found->next = heap->roots.found;
     heap->roots.found = found;
@@ -65,6 +66,16 @@ static void forget(tenure_heap *heap, void *found)
 }
 
 void tenure__found_forget(tenure_heap *heap, tenure__found *found) { tenure__with_stop_lock(heap, forget, found); }
+
+void tenure__found_forked(tenure_heap *heap)
+{
+    const tenure__os_thread *os = tenure__os_thread_self();
+    for (tenure__found **link = &heap->roots.found; *link != 0;)
+        if ((*link)->owner == os)
+            link = &(*link)->next;
+        else
+            *link = (*link)->next;
+}
 
 /* --- the walk --- */
 

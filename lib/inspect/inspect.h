@@ -49,5 +49,7 @@ static inline uint64_t tenure__occupied_bytes(const tenure_heap *heap, uintptr_t
 /* What was found is a root until it is forgotten: it moves with its objects. In prepare; after the stop. */
 void tenure__found_add(tenure_heap *heap, tenure__found *found);
 void tenure__found_forget(tenure_heap *heap, tenure__found *found);
+/* In a forked child: what other threads were told of is no root any more. */
+void tenure__found_forked(tenure_heap *heap);
 
 #endif

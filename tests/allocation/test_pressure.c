@@ -63,3 +63,46 @@ static void exhaust(const char *words)
 Test(pressure, eight_threads_fill_the_heap) { exhaust("max_heap=16m,gen0=1m"); }
 Test(pressure, eight_threads_verified) { exhaust("max_heap=8m,gen0=512k,verify=before,after"); }
 Test(pressure, eight_threads_daemon_leads) { exhaust("max_heap=8m,gen0=512k,lead=daemon"); }
+
+/* The handler pins and lets go; what is being copied stays where it is all the same. */
+static node *pinned;
+static tenure_handle *ballast;
+static bool let_go_and_pin(tenure_thread *self, size_t bytes, void *arg)
+{
+    (void)bytes, (void)arg;
+    if (ballast == NULL) return false;
+    tenure_handle_free(ballast);
+    ballast = NULL;
+    REQUIRE(tenure_pin(self, pinned) == TENURE_OK);
+    tenure_unpin(self, pinned);
+    return true;
+}
+static void copy_until_full(tenure_thread *self)
+{
+    enum { BYTES = 5000, MOST = 5000 };
+    char *source = tenure_new_bytes(self, BYTES);
+    void **kept = NULL;
+    TENURE_FRAME(self, source, kept);
+    kept = TENURE_NEW_REFS(self, void, MOST);
+    cr_assert(source != NULL && kept != NULL);
+    memset(source, 'x', BYTES);
+    for (unsigned i = 0; ballast != NULL; i++) {
+        cr_assert(lt(u32, i, MOST));
+        char *copy = tenure_bytes_dup(self, source, BYTES);
+        cr_assert(copy != NULL);
+        for (unsigned at = 0; at < BYTES; at++) cr_assert(copy[at] == 'x');
+        TENURE_SET_AT(self, kept, i, (void *)copy);
+    }
+}
+Test(pressure, the_handler_pins_while_bytes_are_copied)
+{
+    tenure_heap *heap = precise_heap_with("max_heap=16m,check=roots");
+    tenure_thread *self = tenure_attach(heap);
+    tenure_oom_handler(heap, let_go_and_pin, NULL);
+    cr_assert(eq(int, tenure_root_add(heap, &pinned), TENURE_OK));
+    pinned = tenure_new(self, node_type);
+    ballast = tenure_handle_new(self, tenure_new_bytes(self, 6 << 20));
+    cr_assert(ballast != NULL);
+    copy_until_full(self);
+    heap_end(heap, self);
+}

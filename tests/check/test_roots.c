@@ -163,6 +163,50 @@ NAMED static void reads_after_a_fork(void)
     if (fork() == 0) _exit(0);
     seen = lost->value;
 }
+static void is_told(const tenure_event *event, void *arg) { (void)event, (void)arg; }
+NAMED static void reads_after_listening(void)
+{
+    node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
+    tenure_listen(heap, is_told, NULL);
+    seen = lost->value;
+}
+static tenure_heap *second_heap;
+static tenure_thread *second(const char *words)
+{
+    second_heap = precise_heap_with(words);
+    return tenure_attach(second_heap);
+}
+NAMED static void reads_after_an_allocation_elsewhere(void)
+{
+    tenure_thread *elsewhere = second("max_heap=64m");
+    tenure_new(elsewhere, node_type);
+    node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
+    tenure_new(elsewhere, node_type);
+    seen = lost->value;
+}
+NAMED static void reads_after_a_poll_elsewhere(void)
+{
+    tenure_thread *elsewhere = second("max_heap=64m,check=roots");
+    node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
+    tenure_poll(elsewhere);
+    seen = lost->value;
+}
+NAMED static void reads_after_a_collection_elsewhere(void)
+{
+    tenure_thread *elsewhere = second("max_heap=64m");
+    node *volatile lost = TENURE_NEW(self, node_type, .value = 7);
+    tenure_collect(elsewhere, TENURE_GEN0);
+    seen = lost->value;
+}
+NAMED static void reads_an_old_one_after_a_young_collection(void)
+{
+    node *kept = TENURE_NEW(self, node_type, .value = 7);
+    TENURE_FRAME(self, kept);
+    for (unsigned i = 0; i < 3; i++) tenure_collect(self, TENURE_GEN2);
+    node *volatile copy = kept;
+    tenure_collect(self, TENURE_GEN0);
+    seen = copy->value;
+}
 NAMED static void reads_an_old_one_after_a_call_that_waits(void)
 {
     node *kept = TENURE_NEW(self, node_type, .value = 7);
@@ -223,6 +267,17 @@ Test(roots, calls_that_may_wait_for_stops)
     EXPECT_DEAD(reads_after_coming_in_from_a_region);
     EXPECT_DEAD(reads_after_a_grace_period);
     EXPECT_DEAD(reads_after_a_fork);
+    EXPECT_DEAD(reads_after_listening);
+}
+Test(roots, calls_on_other_heaps)
+{
+    EXPECT_DEAD(reads_after_an_allocation_elsewhere);
+    EXPECT_DEAD(reads_after_a_poll_elsewhere);
+    EXPECT_DEAD(reads_after_a_collection_elsewhere);
+}
+Test(roots, young_collections)
+{
+    expect_told(reads_an_old_one_after_a_young_collection, "has moved to", "a node_type was at");
 }
 Test(roots, call_that_waits)
 {
@@ -286,6 +341,86 @@ Test(roots, locks_in_objects_stay_while_they_are_taken)
 {
     begin_with("max_heap=64m,check=roots,verify=all");
     lock_and_move();
+    heap_end(heap, self);
+}
+
+/* What such calls are given in objects: where a thread's identity goes, deadlines. */
+typedef struct due {
+    node *node;
+    pthread_t thread;
+    struct timespec at;
+} due;
+TENURE_TYPE(due_type, due, node);
+static void *do_nothing(tenure_thread *thread, void *object)
+{
+    (void)thread;
+    return object;
+}
+static void give_what_lies_in_an_object(void)
+{
+    due *object = tenure_new(self, due_type);
+    TENURE_FRAME(self, object);
+    cr_assert(eq(int, tenure_thread_create(self, &object->thread, NULL, do_nothing, object), TENURE_OK));
+    const pthread_t thread = object->thread;
+    TENURE_BLOCKING_CALL(self, pthread_join(thread, NULL));
+    tenure_mutex_lock(self, &mutex);
+    cr_assert(eq(int, tenure_cond_timedwait(self, &cond, &mutex, &object->at), TENURE_ETIMEDOUT));
+    tenure_mutex_unlock(self, &mutex);
+    cr_assert(eq(int, tenure_sem_timedwait(self, &sem, &object->at), TENURE_ETIMEDOUT));
+}
+Test(roots, arguments_in_objects)
+{
+    begin_with("max_heap=64m,check=roots,verify=after");
+    give_what_lies_in_an_object();
+    heap_end(heap, self);
+}
+
+/* Nobody waits for a stop owning the mutex of a condition: whoever stops the world may lock it. */
+static atomic_bool waited_enough;
+static void *wait_again_and_again(tenure_thread *thread, void *object)
+{
+    const struct timespec past = { 0, 0 };
+    while (!atomic_load(&waited_enough)) {
+        cr_assert(eq(int, tenure_mutex_lock(thread, &mutex), TENURE_OK));
+        tenure_cond_timedwait(thread, &cond, &mutex, &past);
+        tenure_mutex_unlock(thread, &mutex);
+    }
+    return object;
+}
+Test(roots, the_mutex_of_a_wait_is_free_in_stops)
+{
+    begin_with("max_heap=64m,check=roots");
+    pthread_t thread;
+    cr_assert(eq(int, tenure_thread_create(self, &thread, NULL, wait_again_and_again, NULL), TENURE_OK));
+    for (unsigned i = 0; i < 300; i++) {
+        cr_assert(eq(int, tenure_stop_world(self), TENURE_OK));
+        cr_assert(eq(int, tenure_mutex_lock(self, &mutex), TENURE_OK));
+        tenure_mutex_unlock(self, &mutex);
+        tenure_resume_world(self);
+    }
+    atomic_store(&waited_enough, true);
+    TENURE_BLOCKING_CALL(self, pthread_join(thread, NULL));
+    heap_end(heap, self);
+}
+
+/* A listener that comes and goes does not make what it is told of. */
+static _Atomic uint64_t told_of;
+static void come_and_go(const tenure_event *event, void *arg)
+{
+    if (event->kind == TENURE_EVENT_END) atomic_fetch_add(&told_of, 1);
+    tenure_leave(tenure_enter(arg));
+}
+Test(roots, listeners_come_and_go)
+{
+    begin_with("max_heap=64m,check=roots");
+    cr_assert(eq(int, tenure_listen(heap, come_and_go, heap), TENURE_OK));
+    tenure_new(self, node_type);
+    while (atomic_load(&told_of) == 0) TENURE_BLOCKING_CALL(self, sched_yield());
+    TENURE_BLOCKING_CALL(self, usleep(100000));
+    const uint64_t heard = atomic_load(&told_of);
+    TENURE_BLOCKING_CALL(self, usleep(100000));
+    cr_expect(le(u64, atomic_load(&told_of), heard + 2)); /* of the two regions' ends */
+    tenure_unlisten(heap, come_and_go, heap);
     heap_end(heap, self);
 }
 

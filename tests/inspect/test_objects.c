@@ -1,5 +1,5 @@
 /* Objects, referents, referrers: nothing is missed and nothing comes twice, wherever objects lie and whoever runs. */
-#include "tests/threads/threads.h"
+#include "tests/threads/fork.h"
 
 typedef struct pair {
     struct pair *left, *right;
@@ -146,6 +146,54 @@ static bool first_only(tenure_thread *thread, void *object, void *arg)
     (void)thread;
     (void)object;
     return ++*(unsigned *)arg < 3;
+}
+
+/* A child has no thread that is being told of objects, and nothing of what it was being told. */
+static flag being_told, told_enough;
+static bool wait_while_told(tenure_thread *thread, void *object, void *arg)
+{
+    (void)object, (void)arg;
+    atomic_store(&being_told, 1);
+    TENURE_BLOCKING_CALL(thread, await(&told_enough, 1));
+    return false;
+}
+static void *look_at_everything(tenure_thread *thread, void *object)
+{
+    REQUIRE(tenure_each_object(thread, -1, wait_while_told, NULL) == TENURE_OK);
+    return object;
+}
+static void *write_over_stack(tenure_thread *thread, void *object)
+{
+    char junk[200000];
+    memset(junk, 0x55, sizeof junk);
+    __asm__ volatile("" : : "r"(junk) : "memory");
+    (void)thread;
+    return object;
+}
+static void collect_in_child(void *arg)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        pthread_t thread;
+        REQUIRE(tenure_collect(arg, TENURE_GEN2) == TENURE_OK);
+        REQUIRE(tenure_thread_create(arg, &thread, NULL, write_over_stack, NULL) == TENURE_OK);
+        TENURE_BLOCKING_CALL(arg, pthread_join(thread, NULL));
+    }
+    REQUIRE(tenure_collect(arg, TENURE_GEN2) == TENURE_OK);
+}
+Test(objects, forked_while_another_is_told, .timeout = 120)
+{
+    heap = heap_with("verify=before,after");
+    self = tenure_attach(heap);
+    cr_assert(eq(int, tenure_root_add(heap, &root), TENURE_OK));
+    root = tenure_new(self, pair_type);
+    pthread_t thread;
+    cr_assert(eq(int, tenure_thread_create(self, &thread, NULL, look_at_everything, NULL), TENURE_OK));
+    TENURE_BLOCKING_CALL(self, await(&being_told, 1));
+    in_child(collect_in_child, self);
+    atomic_store(&told_enough, 1);
+    TENURE_BLOCKING_CALL(self, pthread_join(thread, NULL));
+    tenure_root_remove(heap, &root);
+    heap_end(heap, self);
 }
 
 Test(objects, stops_when_told)

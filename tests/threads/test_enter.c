@@ -121,6 +121,44 @@ Test(enter, while_stops_go_on)
     collector_stop(&second);
 }
 
+/* Foreign code in a region of a precise heap uses what a frame names, before and after it calls back. */
+static void call_back(tenure_heap *into)
+{
+    tenure_thread *self = tenure_enter(into);
+    for (unsigned i = 0; i < 10; i++) tenure_new(self, node_type);
+    tenure_leave(self);
+}
+static void fill_around_callbacks(char *bytes, tenure_heap *first, tenure_heap *second)
+{
+    memset(bytes, 1, 50);
+    call_back(first);
+    memset(bytes + 50, 2, 50);
+    call_back(second);
+    memset(bytes + 100, 3, 50);
+}
+static void fill_in_a_region(tenure_heap *first, tenure_heap *second)
+{
+    tenure_heap *precise = precise_heap_with("max_heap=16m,check=roots");
+    tenure_thread *self = tenure_attach(precise);
+    char *bytes = NULL;
+    {
+        TENURE_FRAME(self, bytes);
+        bytes = tenure_new_bytes(self, 150);
+        TENURE_BLOCKING_CALL(self, fill_around_callbacks(bytes, first ? first : precise, second ? second : precise));
+        for (unsigned i = 0; i < 150; i++) cr_assert(eq(int, bytes[i], (int)(1 + i / 50)));
+        const char *volatile before = bytes;
+        tenure_collect(self, TENURE_GEN2);
+        cr_expect(ne(ptr, (void *)before, bytes), "it stays although the region is over");
+    }
+    heap_end(precise, self);
+}
+Test(enter, what_the_region_uses_stays)
+{
+    fill_in_a_region(NULL, NULL);
+    fill_in_a_region(NULL, other);
+    fill_in_a_region(other, NULL);
+}
+
 Test(enter, allocating_after_leave_into_a_region, .signal = SIGABRT)
 {
     be_quiet();
