@@ -222,8 +222,8 @@ static void enlarge(tenure__map_body *body)
     if (nodes <= buckets) return;
     const uint64_t before = buckets;
     while (buckets < 2 * nodes) buckets *= 2;
-    /* liburcu ends a process in which it finds no memory for them: it is asked for before. Without, searches take longer
-     * until the map grows again. */
+    /* liburcu ends a process in which it finds no memory for them: it is asked for before. Without, searches take
+     * longer until the map grows again. */
     void *room = tenure__malloc((buckets - before) * sizeof(struct cds_lfht_node));
     if (room == 0) return;
     free(room);

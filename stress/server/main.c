@@ -7,6 +7,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <tenure/safepoint.h>
@@ -39,9 +40,13 @@ static bool create_heap(void)
         fprintf(stderr, "tenure-server: TENURE_OPTIONS: %s\n", wrong);
         return false;
     }
+    /* Where the first touch of a huge page is dear, fifty clients wait for it. redis-server does without as well. */
+    options.huge_pages = false;
     /* Room for what is garbage until it is collected, for copying, and for the nurseries. */
     if (the_server.settings.max_memory != 0)
         options.max_heap = the_server.settings.max_memory / 2 * 5 + (uint64_t)64 * 1024 * 1024;
+    const char *environment = getenv(options.environment); /* goes before what the server sets */
+    if (environment != NULL) (void)tenure_options_parse(&options, environment, NULL, 0);
     if (tenure_options_parse(&options, the_server.settings.heap, wrong, sizeof wrong) != TENURE_OK) {
         fprintf(stderr, "tenure-server: --heap: %s\n", wrong);
         return false;
