@@ -14,7 +14,8 @@ enum {
     RUNNERS_HOLD = 32,
     STOP_FIRST_NS = 10000,
     REACH_FIRST_NS = 1000,
-    RARE = 16, /* a stop in so many that is reached late does not count */
+    WAKE_NS = 1500, /* CPU time of putting a thread to sleep and waking it */
+    RARE = 16,      /* a stop in so many that is reached late does not count */
     PRESSURE_MAX = 2,
     SHORT_PAUSE_NS = 50000, /* little is gained by shorter ones */
     SURVIVORS_MIN = 16,
@@ -135,8 +136,10 @@ static void learn_costs(tenure_heap *heap, const tenure_collection *event)
     budget->reach_ns += (reach - budget->reach_ns) / 32;
     budget->trace_ns += (double)(event->cpu_ns > apart ? event->cpu_ns - apart : 0) - budget->trace_ns / 16;
     budget->copied_bytes += (double)event->copied_bytes - budget->copied_bytes / 16;
+    budget->wake_ns += ((double)WAKE_NS * count_of(&heap->world.asleep) - budget->wake_ns) / 8;
     const double between = (double)(event->at_ns > budget->ended_ns ? event->at_ns - budget->ended_ns : 0);
-    budget->mutator_ns += between * (event->threads_stopped + 1) - budget->mutator_ns / 16;
+    const unsigned stopped = event->threads_stopped + 1, processors = heap->world.processors;
+    budget->mutator_ns += between * (stopped < processors ? stopped : processors) - budget->mutator_ns / 16;
     budget->allocated_bytes += (double)event->before_bytes[0] - budget->allocated_bytes / 16;
     budget->ended_ns = tenure__now_ns() - heap->created_ns;
 }
@@ -160,11 +163,13 @@ static double pause_ns(const tenure__budget *budget, unsigned level)
     return budget->stop_ns + copy_ns(budget) * survivors_bytes(budget, level);
 }
 
-/* CPU time for each byte allocated, and time in which threads wait for the last of them: where others compete for the
- * processors that is most of it. What survives is copied once more or marked later, so it counts twice. */
+/* CPU time for each byte allocated, that of threads which fall asleep in the stop included; and time in which threads
+ * wait for the last of them: where others compete for the processors that is most of it. What survives is copied once
+ * more or marked later, so it counts twice. */
 static double cost(const tenure__budget *budget, unsigned level)
 {
-    return (budget->stop_ns + budget->reach_ns + 2 * copy_ns(budget) * survivors_bytes(budget, level)) /
+    return (budget->stop_ns + budget->reach_ns + budget->wake_ns +
+               2 * copy_ns(budget) * survivors_bytes(budget, level)) /
            (double)(level_blocks(level) << TENURE__BLOCK_SHIFT);
 }
 

@@ -210,6 +210,7 @@ typedef struct tenure__budget {
     double alive[TENURE__AGES];         /* by age: which part of what was allocated then lives */
     double stop_ns;                     /* CPU time of a collection beside what it traces */
     double reach_ns;                    /* from the request to the stop */
+    double wake_ns;                     /* CPU time of the threads that sleep through it */
     double trace_ns, copied_bytes;      /* the later they were, the more they count */
     double mutator_ns, allocated_bytes; /* likewise */
     uint64_t ended_ns;                  /* of the last collection, since the heap was created */

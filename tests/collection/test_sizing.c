@@ -213,15 +213,16 @@ Test(sizing, starts_small)
 /* What a program teaches the heap about itself: how much is alive of what was allocated so many MiB ago, CPU time for
  * each byte copied and for each byte allocated, in hundredths of a nanosecond. Budget in MiB after some collections. */
 static uint64_t reach_ns;
-static unsigned reach_in = 1;   /* one stop in so many is reached that late */
-static uint64_t largest_budget; /* in MiB, of the last two thirds */
+static unsigned reach_in = 1;      /* one stop in so many is reached that late */
+static unsigned threads, sleepers; /* that a stop waits for; that sleep through it */
+static uint64_t largest_budget;    /* in MiB, of the last two thirds */
 static uint64_t learnt(double (*alive)(unsigned mib), unsigned copy, unsigned mutator)
 {
     largest_budget = 0;
     for (unsigned i = 0; i < 300; i++) {
         const uint64_t budget = stats_of(heap).gen0_budget_bytes;
         if (i >= 100 && budget >> 20 > largest_budget) largest_budget = budget >> 20;
-        tenure_collection event = { .generation = 1, .workers = 1, .pin_ns = 5000 };
+        tenure_collection event = { .generation = 1, .workers = 1, .pin_ns = 5000, .threads_stopped = threads };
         event.reach_ns = i % reach_in == 0 ? reach_ns : 1000;
         memset(heap->copied_by_age, 0, sizeof heap->copied_by_age);
         for (unsigned half = 0; half < budget >> 19; half++) {
@@ -233,8 +234,10 @@ static uint64_t learnt(double (*alive)(unsigned mib), unsigned copy, unsigned mu
         event.before_bytes[0] = budget;
         event.cpu_ns = event.pin_ns + event.copied_bytes * copy / 100;
         event.at_ns = tenure__now_ns() - heap->created_ns + budget * mutator / 100;
+        atomic_store(&heap->world.asleep, sleepers);
         tenure__sizing_update(heap, &event);
     }
+    atomic_store(&heap->world.asleep, 0);
     return stats_of(heap).gen0_budget_bytes >> 20;
 }
 
@@ -264,6 +267,14 @@ Test(sizing, budget_knows_survival)
     const uint64_t others = learnt(few_for_ever, 200, 70);
     cr_expect(others >= 8, "few survive, but each stop waits for a processor: %zu MiB", (size_t)others);
     reach_ns = 0;
+    sleepers = 60;
+    const uint64_t woken = learnt(few_for_ever, 200, 70);
+    cr_expect(woken >= 4, "few survive, but many threads are woken after each stop: %zu MiB", (size_t)woken);
+    threads = 60;
+    heap->world.processors = 2;
+    const uint64_t crowded = learnt(few_for_ever, 200, 70);
+    cr_expect(crowded >= 2, "likewise, and more of them ran than there are processors: %zu MiB", (size_t)crowded);
+    threads = sleepers = 0;
     const uint64_t again = learnt(most_for_a_while, 60, 20);
     cr_expect(again >= 16, "a program that changes: %zu MiB", (size_t)again);
     const uint64_t garbage_only = learnt(none, 60, 20);
