@@ -30,9 +30,9 @@ enum {
 
 enum {
     TENURE__SAVED_REGISTERS = 20,
-    TENURE__SCRATCH = 4,
-    TENURE__SCRATCH_IO = 2,  /* from here on: pinned, where they may lead into an object */
-    TENURE__SCRATCH_DUP = 3, /* while the program's handler for lack of memory may use the other */
+    TENURE__SCRATCH = 5,
+    TENURE__SCRATCH_IO = 2,  /* and the next; from here on: pinned, where they may lead into an object */
+    TENURE__SCRATCH_DUP = 4, /* while the program's handler for lack of memory may use the others */
     TENURE__NAME_BYTES = 32,
     TENURE__TLS_RANGES = 16,
     TENURE__ENTRIES_MAX = 8,
@@ -88,7 +88,10 @@ typedef struct tenure__mutator {
     struct tenure__frame *entered_from[TENURE__ENTERED_MAX];
     uintptr_t own_stack_pointer;                 /* owner: of the thread's own stack while a fiber runs */
     uintptr_t own_save[TENURE__SAVED_REGISTERS]; /* registers at that switch */
+    struct tenure__frame *own_frames;            /* of its own stack while a fiber runs */
     uintptr_t scratch[TENURE__SCRATCH]; /* owner: references that the library holds across a safepoint; precise roots */
+    const struct iovec *io_vector; /* owner: what it reads into or writes from in a call of the system; pinned */
+    int io_count;
     struct tenure__tls {
         uintptr_t start, end;
     } tls[TENURE__TLS_RANGES]; /* constant: thread-local data of the libraries loaded at attach; tenure_root_program */

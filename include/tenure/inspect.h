@@ -8,7 +8,7 @@
  * Callbacks run after the stop, on the caller, with a snapshot of what was found; what it holds stays alive until the
  * call returns. So they may allocate, lock, print, collect and look again without any danger of a deadlock; objects may
  * have changed meanwhile. Between tenure_stop_world and tenure_resume_world of the caller's own everything happens
- * within that stop.
+ * within that stop. They return: neither longjmp nor pthread_exit.
  *
  * Objects that are dead and not collected yet are seen too: a dead one in Gen 1 until a Gen 0+1 collection, in Gen 2
  * until a full one. Who wants the living only calls tenure_collect(self, TENURE_GEN2) before.

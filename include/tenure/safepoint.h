@@ -2,7 +2,7 @@
  *
  * A mutator stops only at a safepoint: an allocation, a poll, the start or end of a region, and every other call that may
  * block or collect. What such a call is given in objects of precise heaps (where a result goes, a path) may move before it
- * is used, unless the call says otherwise; locks and deadlines, buffers of io.h, and out of tenure_thread_create may lie there.
+ * is used, unless the call says otherwise; locks and deadlines, buffers of io.h, and out of tenure_thread_create may lie there, in objects of self's heap.
  *
  * Signal handlers may interrupt anything but must not use the heap, in or out of regions: no call of Tenure, no heap object.
  * Calls from handlers abort where they are recognised (threads/README.md, "Signals"). */
@@ -34,7 +34,7 @@ TENURE_API void tenure_enter_idle(tenure_thread *self);
 TENURE_API void tenure_leave_idle(tenure_thread *self);
 
 /* For longjmp out of regions: what tenure_jump_save returns, tenure_jump_restore goes back to. Restore after the jump.
- */
+ * Not across a tenure_enter that has not been left. */
 typedef struct tenure_jump {
     unsigned depth;
     struct tenure__frame *frames;

@@ -44,7 +44,8 @@ TENURE_API bool tenure_weakmap_remove(tenure_thread *self, tenure_weakmap *map, 
 /* Entries; what died since the last collection counts until the next. */
 TENURE_API size_t tenure_weakmap_count(tenure_thread *self, const tenure_weakmap *map);
 /* Calls fn for every entry until it returns false. fn may collect, and change the map: what is put or removed
- * meanwhile may be seen or not, everything else is seen once. Polls between entries; may block, may collect. */
+ * meanwhile may be seen or not, everything else is seen once; it returns (no longjmp, no pthread_exit). Polls between
+ * entries; may block, may collect. */
 typedef bool tenure_weakmap_fn(tenure_thread *self, void *key, void *value, void *arg);
 TENURE_API void tenure_weakmap_each(tenure_thread *self, tenure_weakmap *map, tenure_weakmap_fn *fn, void *arg);
 

@@ -38,6 +38,26 @@ static void pin_frames(tenure__worker *worker, const struct tenure__frame *frame
                 (uintptr_t)frame->locals[i].address + frame->locals[i].count * 8);
 }
 
+static bool is_on(const struct tenure__frame *frame, const struct tenure__frame *chain)
+{
+    while (chain != 0 && chain != frame) chain = chain->outer;
+    return chain != 0;
+}
+
+/* What the code of regions counts on from which the thread came back in by tenure_enter: the innermost frame of then.
+ * Those of callbacks that were left by longjmp or pthread_exit are gone, and on no chain. */
+static const struct tenure__frame *entered_from(tenure_heap *heap, const tenure__mutator *mutator)
+{
+    for (unsigned i = mutator->os->entered; i-- > 0;) {
+        const struct tenure__frame *frame = mutator->entered_from[i];
+        bool found = is_on(frame, mutator->record.frames) || is_on(frame, mutator->own_frames);
+        for (const struct tenure_stack *stack = heap->roots.stacks; stack != 0 && !found; stack = stack->next)
+            found = is_on(frame, stack->frames);
+        if (found) return frame;
+    }
+    return 0;
+}
+
 static void pin_lock(tenure__worker *worker, const _Atomic(tenure__lock *) *lock)
 {
     /* acquire: pairs with held_push and held_remove. */
@@ -60,13 +80,14 @@ static void pin_stack(tenure__worker *worker, tenure__mutator *mutator)
     tenure_heap *heap = worker->heap;
     const uint32_t mode = atomic_load_explicit(&mutator->state, memory_order_relaxed) & TENURE__MODE;
     pin_words(worker, &mutator->scratch[TENURE__SCRATCH_IO], TENURE__SCRATCH - TENURE__SCRATCH_IO);
+    for (int i = 0; i < mutator->io_count; i++) pin_words(worker, (uintptr_t *)&mutator->io_vector[i].iov_base, 1);
     pin_locks(worker, mutator->os);
     if (heap->options.roots == TENURE_ROOTS_PRECISE) {
         /* Inside a region the thread may use what its frames name: it stays where it is. */
         if (mode != TENURE__PARKED)
             pin_frames(worker, mutator->record.frames);
-        else if (mutator->os->entered != 0)
-            pin_frames(worker, mutator->entered_from[mutator->os->entered - 1]);
+        else
+            pin_frames(worker, entered_from(heap, mutator));
         return;
     }
     pin_words(worker, mutator->registers, TENURE__SAVED_REGISTERS);

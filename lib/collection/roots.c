@@ -438,12 +438,17 @@ static void switch_stack(tenure__mutator *mutator, tenure_stack *next)
     if (from == 0) {
         mutator->own_stack_pointer = mutator->stack_pointer;
         memcpy(mutator->own_save, mutator->registers, sizeof mutator->own_save);
+        mutator->own_frames = mutator->record.frames;
     } else {
         from->stack_pointer = mutator->stack_pointer;
         memcpy(from->registers, mutator->registers, sizeof from->registers);
+        from->frames = mutator->record.frames;
         from->switches++;
         atomic_store_explicit(&from->runner, 0, memory_order_relaxed);
     }
+    struct tenure__frame **frames = next != 0 ? &next->frames : &mutator->own_frames;
+    mutator->record.frames = *frames;
+    *frames = 0;
     if (next != 0) {
         next->switches++;
         atomic_store_explicit(&next->runner, mutator, memory_order_relaxed);
@@ -468,16 +473,22 @@ static void trace_range(tenure__worker *worker, uintptr_t start, uintptr_t end)
         tenure__trace_slot(worker, (uintptr_t *)slot);
 }
 
+static void trace_frames(tenure__worker *worker, const struct tenure__frame *frame)
+{
+    for (; frame != 0; frame = frame->outer)
+        for (size_t i = 0; i < frame->count; i++)
+            trace_range(worker, (uintptr_t)frame->locals[i].address,
+                (uintptr_t)frame->locals[i].address + frame->locals[i].count * sizeof(void *));
+}
+
 static void trace_mutators(tenure__worker *worker, struct cds_list_head *list)
 {
     tenure__mutator *mutator;
     cds_list_for_each_entry(mutator, list, link)
     {
         for (unsigned i = 0; i < TENURE__SCRATCH_IO; i++) tenure__trace_slot(worker, &mutator->scratch[i]);
-        for (struct tenure__frame *frame = mutator->record.frames; frame != 0; frame = frame->outer)
-            for (size_t i = 0; i < frame->count; i++)
-                trace_range(worker, (uintptr_t)frame->locals[i].address,
-                    (uintptr_t)frame->locals[i].address + frame->locals[i].count * sizeof(void *));
+        trace_frames(worker, mutator->record.frames);
+        trace_frames(worker, mutator->own_frames);
     }
 }
 
@@ -491,6 +502,8 @@ void tenure__roots_trace(tenure__worker *worker)
         trace_range(worker, roots->precise.items[i].start, roots->precise.items[i].end);
     trace_mutators(worker, &heap->world.active);
     if (heap->condemned == 2) trace_mutators(worker, &heap->world.dormant);
+    for (const struct tenure_stack *stack = roots->stacks; stack != 0; stack = stack->next)
+        trace_frames(worker, stack->frames);
     if (heap->condemned > 0) {
         for (size_t i = 0; i < roots->handle_count; i++)
             for (unsigned j = 0; j < HANDLE_CHUNK; j++) tenure__trace_slot(worker, &roots->handles[i][j].object);

@@ -157,6 +157,7 @@ struct tenure_stack {
     uintptr_t save_start, save_end;
     uintptr_t stack_pointer; /* while it does not run; 0: never ran yet, only the save area counts */
     uintptr_t registers[TENURE__SAVED_REGISTERS];
+    struct tenure__frame *frames; /* of a precise heap, while it does not run */
     _Atomic(tenure__mutator *) runner;
     uint64_t switches, scanned_switches; /* as idle entries: a Gen 0 stop skips it while they are equal */
 };

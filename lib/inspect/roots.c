@@ -45,10 +45,11 @@ static void set_kind(walk *to, tenure_root_kind kind, tenure__reference how, con
     to->word = (tenure__root_word) { .kind = kind, .how = how, .mutator = mutator };
 }
 
-static void each_frame(walk *to, const tenure__mutator *mutator)
+/* mutator NULL: a stack that does not run. */
+static void each_frame(walk *to, const tenure__mutator *mutator, const struct tenure__frame *frame)
 {
     set_kind(to, TENURE_ROOT_FRAME, TENURE__REFERENCE_PRECISE, mutator);
-    for (const struct tenure__frame *frame = mutator->record.frames; frame != 0; frame = frame->outer)
+    for (; frame != 0; frame = frame->outer)
         for (size_t i = 0; i < frame->count; i++)
             each_of_range(to, (uintptr_t)frame->locals[i].address,
                 (uintptr_t)frame->locals[i].address + frame->locals[i].count * sizeof(void *));
@@ -64,7 +65,8 @@ static void each_stack_word(walk *to, const tenure__mutator *mutator, uintptr_t 
 /* What lives on its stack and in its registers. */
 static void each_of_stack(walk *to, const tenure__mutator *mutator)
 {
-    each_frame(to, mutator);
+    each_frame(to, mutator, mutator->record.frames);
+    each_frame(to, mutator, mutator->own_frames);
     if (to->heap->options.roots == TENURE_ROOTS_PRECISE) return;
     set_kind(to, TENURE_ROOT_REGISTER, TENURE__REFERENCE_WORD, mutator);
     each_register(to, mutator->registers);
@@ -105,8 +107,9 @@ static void each_of_threads(walk *to, struct cds_list_head *list, const tenure__
 
 static void each_fiber(walk *to)
 {
-    if (to->heap->options.roots == TENURE_ROOTS_PRECISE) return;
     for (const struct tenure_stack *stack = to->heap->roots.stacks; stack != 0; stack = stack->next) {
+        each_frame(to, 0, stack->frames);
+        if (to->heap->options.roots == TENURE_ROOTS_PRECISE) continue;
         set_kind(to, TENURE_ROOT_FIBER, TENURE__REFERENCE_WORD, 0);
         each_of_range(to, stack->save_start, stack->save_end);
         if (stack->stack_pointer == 0 || atomic_load_explicit(&stack->runner, memory_order_relaxed) != 0) continue;

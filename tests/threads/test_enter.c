@@ -1,6 +1,7 @@
 /* Callbacks of a library: tenure_enter attaches or comes back in, tenure_leave restores what was. (That registers
  * survive it: test_context.c.) */
 #include "tests/threads/threads.h"
+#include <setjmp.h>
 
 static tenure_heap *heap, *other;
 
@@ -157,6 +158,46 @@ Test(enter, what_the_region_uses_stays)
     fill_in_a_region(NULL, NULL);
     fill_in_a_region(NULL, other);
     fill_in_a_region(other, NULL);
+}
+
+/* A callback that is left by longjmp: its frames are gone, and not looked at any more. */
+static jmp_buf out;
+__attribute__((noinline)) static void jump_out(tenure_heap *into)
+{
+    tenure_thread *self = tenure_enter(into);
+    node *kept = tenure_new(self, node_type);
+    TENURE_FRAME(self, kept);
+    tenure_poll(self);
+    longjmp(out, 1);
+}
+__attribute__((noinline)) static void call_what_jumps(tenure_thread *self)
+{
+    node *kept = tenure_new(self, node_type);
+    TENURE_FRAME(self, kept);
+    tenure_enter_blocking(self);
+    jump_out(self->heap);
+}
+__attribute__((noinline)) static void write_over_stack(void)
+{
+    volatile unsigned char bytes[4096];
+    for (unsigned i = 0; i < sizeof bytes; i++) bytes[i] = 0x5a;
+}
+static void jump_and_collect(tenure_thread *self)
+{
+    node *kept = make_chain(self, 20, 1);
+    TENURE_FRAME(self, kept);
+    const tenure_jump before = tenure_jump_save(self);
+    if (setjmp(out) == 0) call_what_jumps(self);
+    tenure_jump_restore(self, before);
+    write_over_stack();
+    for (unsigned i = 0; i < 3; i++) collect_and_litter(self);
+    check_chain(kept, 20, 1);
+}
+Test(enter, callbacks_that_jump_out)
+{
+    tenure_heap *precise = precise_heap_with("max_heap=16m");
+    tenure_thread *self = tenure_attach(precise);
+    jump_and_collect(self);
 }
 
 Test(enter, allocating_after_leave_into_a_region, .signal = SIGABRT)

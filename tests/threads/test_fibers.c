@@ -100,6 +100,59 @@ Test(fibers, suspended_stacks_keep_what_they_hold)
     tenure_detach(self);
 }
 
+/* Precise: what a stack's own frames name, whichever stack runs and whatever ended meanwhile on another. */
+static void hold_framed(fiber *mine, tenure_thread *self)
+{
+    node *first = tenure_new(self, node_type);
+    TENURE_FRAME(self, first);
+    first->value = mine->key;
+    for (unsigned i = 0; i < mine->steps; i++) {
+        node *second = tenure_new(self, node_type);
+        TENURE_FRAME(self, second);
+        second->value = i;
+        suspend(mine);
+        REQUIRE(first->value == mine->key);
+        REQUIRE(second->value == i);
+    }
+}
+static void run_framed(unsigned index)
+{
+    hold_framed(&fibers[index], fibers[index].self);
+    fibers[index].ended = true;
+    suspend(&fibers[index]);
+}
+static void resume_framed(tenure_thread *self, unsigned step)
+{
+    for (unsigned i = 0; i < FIBERS; i++) {
+        node *mine = tenure_new(self, node_type);
+        TENURE_FRAME(self, mine);
+        mine->value = step + i;
+        resume(self, &fibers[i]);
+        tenure_collect(self, (tenure_generation)(step % 3));
+        REQUIRE(mine->value == step + i);
+    }
+}
+Test(fibers, frames_are_a_stacks_own)
+{
+    tenure_heap *conservative = heap;
+    heap = precise_heap_with("max_heap=128m,check=roots,torture=alloc:5");
+    tenure_thread *self = tenure_attach(heap);
+    for (unsigned i = 0; i < FIBERS; i++) {
+        fiber_start(i, 6 + i % 3);
+        makecontext(&fibers[i].context, (void (*)(void))run_framed, 1, i);
+    }
+    for (unsigned step = 0; step < 6; step++) resume_framed(self, step);
+    for (unsigned step = 6; step < 9; step++)
+        for (unsigned i = 0; i < FIBERS; i++)
+            if (!fibers[i].ended) resume(self, &fibers[i]);
+    for (unsigned i = 0; i < FIBERS; i++) {
+        cr_assert(fibers[i].ended);
+        fiber_end(&fibers[i]);
+    }
+    heap_end(heap, self);
+    heap = conservative;
+}
+
 /* Each thread takes whichever fiber is free. */
 static atomic_bool taken[FIBERS];
 static atomic_uint ended;

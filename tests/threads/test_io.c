@@ -3,6 +3,7 @@
 #include "tests/threads/threads.h"
 #include <errno.h>
 #include <netinet/in.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 static tenure_heap *heap;
@@ -163,23 +164,69 @@ static void read_into_frame(tenure_thread *reader)
     expect_bytes(into, 5);
 }
 
+/* Into what only other objects lead to. */
+static void read_into_vector(tenure_thread *reader)
+{
+    void **held = TENURE_NEW_REFS(reader, void, 2);
+    TENURE_FRAME(reader, held);
+    for (unsigned i = 0; i < 2; i++) {
+        void *bytes = tenure_new_bytes(reader, BYTES);
+        TENURE_SET_AT(reader, held, i, bytes);
+    }
+    const struct iovec vector[] = { { held[0], BYTES }, { held[1], BYTES } };
+    atomic_store(&reading, 2);
+    REQUIRE(tenure_readv(reader, ends[1], vector, 2) == 2 * BYTES);
+    expect_bytes(held[0], 6);
+    expect_bytes(held[1], 7);
+}
+static void accept_with_length(tenure_thread *reader, int listener)
+{
+    struct sockaddr_un *from = tenure_new_bytes(reader, sizeof *from);
+    socklen_t *length = NULL;
+    TENURE_FRAME(reader, from, length);
+    length = tenure_new_bytes(reader, sizeof *length);
+    *length = sizeof *from;
+    atomic_store(&reading, 3);
+    const int accepted = tenure_accept(reader, listener, (struct sockaddr *)from, length);
+    REQUIRE(accepted >= 0 && *length < sizeof *from && from->sun_family == AF_UNIX);
+    close(accepted);
+}
+static int listener;
+static struct sockaddr_un listens_at;
+static socklen_t listens_at_bytes = sizeof listens_at;
+
 static void *read_precise(void *arg)
 {
     tenure_thread *reader = tenure_attach(precise);
     read_into_frame(reader);
+    read_into_vector(reader);
+    accept_with_length(reader, listener);
     tenure_detach(reader);
     return arg;
 }
 
 Test(io, buffers_of_precise_heaps)
 {
-    precise = precise_heap_with("max_heap=128m,torture=evacuate,torture=alloc:1000000000");
+    precise = precise_heap_with("max_heap=128m,check=roots,torture=alloc:5");
+    listener = socket(AF_UNIX, SOCK_STREAM, 0);
+    cr_assert(eq(int, bind(listener, (const struct sockaddr *)&(struct sockaddr) { AF_UNIX, { 0 } }, 2), 0));
+    cr_assert(eq(int, getsockname(listener, (struct sockaddr *)&listens_at, &listens_at_bytes), 0));
+    cr_assert(eq(int, listen(listener, 1), 0));
     pthread_t thread = start_thread(read_precise, NULL);
     tenure_thread *mine = tenure_attach(precise);
     await_polling(mine, &reading, 1);
-    char *bytes = fresh_bytes(5);
-    for (unsigned i = 0; i < 3; i++) collect_and_litter(mine);
-    cr_assert(eq(int, (int)tenure_write(mine, ends[0], bytes, BYTES), BYTES));
+    for (unsigned i = 0; i < 3; i++) tenure_collect(mine, TENURE_GEN2);
+    cr_assert(eq(int, (int)tenure_write(mine, ends[0], fresh_bytes(5), BYTES), BYTES));
+    await_polling(mine, &reading, 2);
+    for (unsigned i = 0; i < 3; i++) tenure_collect(mine, TENURE_GEN2);
+    const struct iovec sent[] = { { fresh_bytes(6), BYTES }, { fresh_bytes(7), BYTES } };
+    cr_assert(eq(int, (int)tenure_writev(mine, ends[0], sent, 2), 2 * BYTES));
+    await_polling(mine, &reading, 3);
+    for (unsigned i = 0; i < 3; i++) tenure_collect(mine, TENURE_GEN2);
+    const int connects = socket(AF_UNIX, SOCK_STREAM, 0);
+    cr_assert(eq(int, connect(connects, (const struct sockaddr *)&listens_at, listens_at_bytes), 0));
     join_blocked(mine, thread);
+    close(connects);
+    close(listener);
     heap_end(precise, mine);
 }
