@@ -270,8 +270,8 @@ Test(sizing, budget_knows_survival)
     sleepers = 60;
     const uint64_t woken = learnt(few_for_ever, 200, 70);
     cr_expect(woken >= 4, "few survive, but many threads are woken after each stop: %zu MiB", (size_t)woken);
-    threads = 60;
-    heap->world.processors = 2;
+    sleepers = 30 * heap->world.processors;
+    threads = 10 * heap->world.processors;
     const uint64_t crowded = learnt(few_for_ever, 200, 70);
     cr_expect(crowded >= 2, "likewise, and more of them ran than there are processors: %zu MiB", (size_t)crowded);
     threads = sleepers = 0;
