@@ -342,6 +342,11 @@ bool tenure__fork_try_hold(void);
 /* tenure_leave_blocking if no stop holds the thread; false: it is still inside. */
 bool tenure__try_leave_blocking(tenure_thread *self);
 
+/* --- io.c --- */
+
+/* What a call of the system was given is pinned no more. Owner, running. */
+void tenure__io_over(tenure__mutator *mutator);
+
 /* --- interposed.c --- */
 
 /* Tells the interposer, if the process has one, of this copy of the library. */

@@ -164,7 +164,7 @@ static bool own_stack(uintptr_t *base)
     const uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     *base = (uintptr_t)low + bytes;
     /* The main thread's low end moves with its growth: only the base is asked for. */
-    return error == 0 && here < *base && (here >= (uintptr_t)low || getpid() == gettid());
+    return error == 0 && here < *base && here >= (uintptr_t)low;
 }
 
 void tenure__each_library(tenure__library_fn *fn, void *arg)
@@ -344,7 +344,7 @@ void tenure_detach(tenure_thread *self)
     tenure__mutator *mutator = tenure__mutator_of(self);
     tenure__require_in(mutator, "tenure_detach");
     if (--mutator->attach_count != 0) return;
-    if (self->frames != 0)
+    if (self->frames != 0 || mutator->own_frames != 0)
         tenure__misuse("tenure_detach", "only after the end of every TENURE_FRAME"); /* writes to self */
     detach(mutator);
     tenure__pass(&os_self, 0); /* the others: a thread that only comes and goes makes no collection */
@@ -424,13 +424,14 @@ tenure_thread *tenure_enter(tenure_heap *heap)
         entry.mode = atomic_load_explicit(&any->state, memory_order_relaxed) & TENURE__MODE;
         entry.stack_pointer = any->stack_pointer;
         memcpy(entry.registers, any->went_back ? any->entry_registers : any->registers, sizeof entry.registers);
-        if (os_self.entered == TENURE__ENTERED_MAX) tenure__misuse("tenure_enter", "nests at most 32 deep in all heaps");
+        if (os_self.entered == TENURE__ENTERED_MAX)
+            tenure__misuse("tenure_enter", "nests at most 32 deep in all heaps");
+        tenure__reacquire(any);
         for (tenure__mutator *each = any; each != 0; each = each->sibling) {
             each->depth = 0;
             each->entered_from[os_self.entered] = each->record.frames;
         }
         os_self.entered++;
-        tenure__reacquire(any);
         tenure__pass(&os_self, 0);
     }
     tenure_thread *self = tenure_attach(heap);

@@ -115,7 +115,8 @@ typedef struct tenure_stack tenure_stack;
 TENURE_API tenure_stack *tenure_stack_add(tenure_heap *heap, void *low, void *high, void *save_area, size_t save_bytes);
 TENURE_API void tenure_stack_remove(tenure_heap *heap, tenure_stack *stack);
 /* Just before this thread switches to that stack; NULL: to its own. Each stack has its own TENURE_FRAMEs: none begins or
- * ends between this call and the switch, and a stack with open ones goes on on the thread that opened them. */
+ * ends between this call and the switch, and a stack with open ones goes on on the thread that opened them (else it aborts);
+ * given up with open ones it is removed, and added anew. Callbacks of several stacks (tenure_enter) end in reverse order. */
 TENURE_API void tenure_stack_switch(tenure_thread *self, tenure_stack *to_or_null);
 
 /* --- handles and pins --- */

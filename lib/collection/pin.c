@@ -44,18 +44,17 @@ static bool is_on(const struct tenure__frame *frame, const struct tenure__frame 
     return chain != 0;
 }
 
-/* What the code of regions counts on from which the thread came back in by tenure_enter: the innermost frame of then.
- * Those of callbacks that were left by longjmp or pthread_exit are gone, and on no chain. */
-static const struct tenure__frame *entered_from(tenure_heap *heap, const tenure__mutator *mutator)
+/* What the code of regions counts on from which the thread came back in by tenure_enter: the innermost frames of then,
+ * on whichever stack. Those of callbacks that were left by longjmp or pthread_exit are gone, and on no chain. */
+static void pin_entered_from(tenure__worker *worker, const tenure__mutator *mutator)
 {
     for (unsigned i = mutator->os->entered; i-- > 0;) {
         const struct tenure__frame *frame = mutator->entered_from[i];
         bool found = is_on(frame, mutator->record.frames) || is_on(frame, mutator->own_frames);
-        for (const struct tenure_stack *stack = heap->roots.stacks; stack != 0 && !found; stack = stack->next)
+        for (const struct tenure_stack *stack = worker->heap->roots.stacks; stack != 0 && !found; stack = stack->next)
             found = is_on(frame, stack->frames);
-        if (found) return frame;
+        if (found) pin_frames(worker, frame);
     }
-    return 0;
 }
 
 static void pin_lock(tenure__worker *worker, const _Atomic(tenure__lock *) *lock)
@@ -84,10 +83,11 @@ static void pin_stack(tenure__worker *worker, tenure__mutator *mutator)
     pin_locks(worker, mutator->os);
     if (heap->options.roots == TENURE_ROOTS_PRECISE) {
         /* Inside a region the thread may use what its frames name: it stays where it is. */
-        if (mode != TENURE__PARKED)
+        if (mode != TENURE__PARKED) {
             pin_frames(worker, mutator->record.frames);
-        else
-            pin_frames(worker, entered_from(heap, mutator));
+            pin_frames(worker, mutator->own_frames); /* a dormant thread's are not traced: they end in Gen 2 */
+        }
+        pin_entered_from(worker, mutator);
         return;
     }
     pin_words(worker, mutator->registers, TENURE__SAVED_REGISTERS);

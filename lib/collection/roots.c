@@ -446,6 +446,8 @@ static void switch_stack(tenure__mutator *mutator, tenure_stack *next)
         from->switches++;
         atomic_store_explicit(&from->runner, 0, memory_order_relaxed);
     }
+    if (next != 0 && next->frames != 0 && next->frames->self != &mutator->record)
+        tenure__misuse("tenure_stack_switch", "with open TENURE_FRAMEs only on the thread that opened them");
     struct tenure__frame **frames = next != 0 ? &next->frames : &mutator->own_frames;
     mutator->record.frames = *frames;
     *frames = 0;

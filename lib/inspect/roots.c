@@ -88,6 +88,11 @@ static void each_beside_stack(walk *to, const tenure__mutator *mutator)
         to->word.value = mutator->scratch[i];
         to->fn(to->arg, &to->word);
     }
+    for (int i = 0; i < mutator->io_count; i++) {
+        set_kind(to, TENURE_ROOT_LIBRARY, TENURE__REFERENCE_WORD, mutator);
+        to->word.value = (uintptr_t)mutator->io_vector[i].iov_base;
+        to->fn(to->arg, &to->word);
+    }
     if (to->heap->options.roots == TENURE_ROOTS_PRECISE ||
         !atomic_load_explicit(&to->heap->roots.program_wanted, memory_order_relaxed))
         return;

@@ -153,6 +153,108 @@ Test(fibers, frames_are_a_stacks_own)
     heap = conservative;
 }
 
+/* What the region of one stack uses stays where it is while a callback runs another stack, which is in a region too. */
+static flag collected;
+static void *collect_all(void *arg)
+{
+    tenure_thread *self = tenure_attach(heap);
+    for (unsigned i = 0; i < 3; i++) tenure_collect(self, TENURE_GEN2);
+    atomic_store(&collected, 1);
+    tenure_detach(self);
+    return arg;
+}
+static void run_blocked(unsigned index)
+{
+    fiber *mine = &fibers[index];
+    tenure_enter_blocking(mine->self);
+    REQUIRE(pthread_join(start_thread(collect_all, NULL), NULL) == 0);
+    tenure_leave_blocking(mine->self);
+    mine->ended = true;
+    suspend(mine);
+}
+static void call_back_to_fiber(void)
+{
+    tenure_thread *self = tenure_enter(heap);
+    resume(self, &fibers[0]);
+    tenure_leave(self);
+}
+static void use_in_a_region(tenure_thread *self)
+{
+    node *kept = tenure_new(self, node_type);
+    TENURE_FRAME(self, kept);
+    kept->value = 42;
+    tenure_enter_blocking(self);
+    const node *volatile raw = kept;
+    call_back_to_fiber();
+    REQUIRE(atomic_load(&collected) == 1 && raw == kept && raw->value == 42);
+    tenure_leave_blocking(self);
+}
+Test(fibers, regions_of_other_stacks)
+{
+    tenure_heap *conservative = heap;
+    heap = precise_heap_with("max_heap=128m,torture=evacuate");
+    tenure_thread *self = tenure_attach(heap);
+    fiber_start(0, 0);
+    makecontext(&fibers[0].context, (void (*)(void))run_blocked, 1, 0);
+    use_in_a_region(self);
+    fiber_end(&fibers[0]);
+    heap_end(heap, self);
+    heap = conservative;
+}
+
+/* A thread that runs a fiber is idle for so long that young stops do not look at it: what its own stack's frames name
+ * is old by then, although somebody kept it in place. */
+static flag idle, goes_on;
+static void run_idle(unsigned index)
+{
+    fiber *mine = &fibers[index];
+    tenure_enter_idle(mine->self);
+    atomic_store(&idle, 1);
+    await(&goes_on, 1);
+    tenure_leave_idle(mine->self);
+    mine->ended = true;
+    suspend(mine);
+}
+static _Atomic(node *) held;
+static void hold_pinned(tenure_thread *self)
+{
+    node *kept = tenure_new(self, node_type);
+    TENURE_FRAME(self, kept);
+    kept->value = 42;
+    REQUIRE(tenure_pin(self, kept) == TENURE_OK);
+    atomic_store(&held, kept);
+    resume(self, &fibers[0]);
+    REQUIRE(kept->value == 42);
+}
+static void *be_idle_on_a_fiber(void *arg)
+{
+    tenure_thread *self = tenure_attach(heap);
+    hold_pinned(self);
+    tenure_detach(self);
+    return arg;
+}
+Test(fibers, idle_for_long)
+{
+    tenure_heap *conservative = heap;
+    heap = precise_heap_with("max_heap=128m,workers=1");
+    fiber_start(0, 0);
+    makecontext(&fibers[0].context, (void (*)(void))run_idle, 1, 0);
+    const pthread_t thread = start_thread(be_idle_on_a_fiber, NULL);
+    tenure_thread *self = tenure_attach(heap);
+    await_polling(self, &idle, 1);
+    for (unsigned i = 0; i < 8; i++) collect(self, i < 3 ? TENURE_GEN1 : TENURE_GEN0);
+    tenure_unpin(self, atomic_load(&held));
+    for (unsigned i = 0; i < 4; i++) {
+        collect(self, TENURE_GEN1);
+        for (unsigned j = 0; j < 200000; j++) ((node *)tenure_new(self, node_type))->value = 0xeeee;
+    }
+    atomic_store(&goes_on, 1);
+    join_blocked(self, thread);
+    fiber_end(&fibers[0]);
+    heap_end(heap, self);
+    heap = conservative;
+}
+
 /* Each thread takes whichever fiber is free. */
 static atomic_bool taken[FIBERS];
 static atomic_uint ended;
