@@ -9,6 +9,7 @@
 
 void tenure__io_over(tenure__mutator *mutator)
 {
+    if (mutator->depth != 0) return; /* a stop may read them */
     mutator->scratch[TENURE__SCRATCH_IO] = mutator->scratch[TENURE__SCRATCH_IO + 1] = 0;
     mutator->io_count = 0;
 }
@@ -28,8 +29,7 @@ static void call_over(tenure_thread *self)
 {
     const int error = errno;
     tenure_leave_idle(self);
-    tenure__mutator *mutator = tenure__mutator_of(self);
-    if (mutator->depth == 0) tenure__io_over(mutator);
+    tenure__io_over(tenure__mutator_of(self));
     errno = error;
 }
 

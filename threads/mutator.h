@@ -344,7 +344,7 @@ bool tenure__try_leave_blocking(tenure_thread *self);
 
 /* --- io.c --- */
 
-/* What a call of the system was given is pinned no more. Owner, running. */
+/* What a call of the system was given is pinned no more, unless the thread is still in a region. Owner. */
 void tenure__io_over(tenure__mutator *mutator);
 
 /* --- interposed.c --- */

@@ -163,7 +163,7 @@ static bool own_stack(uintptr_t *base)
     pthread_attr_destroy(&attr);
     const uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     *base = (uintptr_t)low + bytes;
-    /* The main thread's low end moves with its growth: only the base is asked for. */
+    /* The main thread's low end is where the limit of its size puts it. */
     return error == 0 && here < *base && here >= (uintptr_t)low;
 }
 

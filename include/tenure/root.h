@@ -69,7 +69,8 @@ static inline __attribute__((always_inline)) struct tenure__frame *tenure__frame
 
 /* TENURE_FRAME(self, a, b, array): up to 32 initialised pointer variables or arrays of pointers of this block are roots
  * to its end, however it is left (by pthread_exit or cancellation: if compiled with -fexceptions, else the frame stays on
- * and is read when its stack is gone; regions and locks held to the end of a block likewise). TENURE_LOCALS(self, L, T *a, *b;) declares them, zeroed, as fields of L. */
+ * and is read when its stack is gone; regions and locks held to the end of a block likewise).
+ * TENURE_LOCALS(self, L, T *a, *b;) declares them, zeroed, as fields of L. */
 #define TENURE_FRAME(self, ...) TENURE__FRAME_(self, __COUNTER__, __VA_ARGS__)
 #define TENURE_LOCALS(self, L, ...)    \
     struct {                           \

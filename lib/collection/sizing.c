@@ -136,6 +136,7 @@ static void learn_costs(tenure_heap *heap, const tenure_collection *event)
     budget->reach_ns += (reach - budget->reach_ns) / 32;
     budget->trace_ns += (double)(event->cpu_ns > apart ? event->cpu_ns - apart : 0) - budget->trace_ns / 16;
     budget->copied_bytes += (double)event->copied_bytes - budget->copied_bytes / 16;
+    /* relaxed, in count_of: they come and go while this is read; a figure. */
     budget->wake_ns += ((double)WAKE_NS * count_of(&heap->world.asleep) - budget->wake_ns) / 8;
     const double between = (double)(event->at_ns > budget->ended_ns ? event->at_ns - budget->ended_ns : 0);
     const unsigned stopped = event->threads_stopped + 1, processors = heap->world.processors;
