@@ -169,13 +169,13 @@ TENURE_API tenure_status tenure_options_parse(tenure_options *options, const cha
 TENURE_API tenure_status tenure_heap_create(tenure_heap **out, const tenure_options *options_or_null);
 
 /* Destroys the heap and all objects. Before that finalizers of what is unreachable and all cleaners run, in rounds while
- * they register more, for destroy_wait at most. TENURE_EBUSY while a thread is attached, and from a listener of the heap's; or a finalizer has not returned
- * after destroy_wait on the finalizer thread: then the heap goes on, and may be destroyed later; but cleaners of living
- * objects have run, or will. Blocks. */
+ * they register more, for destroy_wait at most. TENURE_EBUSY while a thread is attached, and from a listener of the
+ * heap's; or a finalizer has not returned after destroy_wait on the finalizer thread: then the heap goes on, and may be
+ * destroyed later; but cleaners of living objects have run, or will. Blocks. */
 TENURE_API tenure_status tenure_heap_destroy(tenure_heap *heap);
 
-/* Collects that generation and the younger; finished on return. Attached callers only; may block, may collect.
- * TENURE_EBUSY while collections are disabled. */
+/* Collects that generation and the younger, and Gen 1 too when its turn has come (gen1_after); finished on return.
+ * Attached callers only; may block, may collect. TENURE_EBUSY while collections are disabled. */
 TENURE_API tenure_status tenure_collect(tenure_thread *self, tenure_generation generation);
 
 typedef struct tenure_thresholds {

@@ -184,7 +184,10 @@ tenure_status tenure_collect(tenure_thread *self, tenure_generation generation)
     if (atomic_load_explicit(&self->heap->disabled, memory_order_relaxed) != 0) return TENURE_EBUSY;
     tenure__pass(allocator->mutator.os, &allocator->mutator);
     tenure__inside_begin(&allocator->mutator, "tenure_collect");
-    tenure__collect_now(allocator, self->heap->checks.vacates ? 2 : (int)generation, "explicit");
+    /* Who collects Gen 0 before its budget is spent, always, would otherwise never collect Gen 1. */
+    const int due = self->heap->order.generation < 2 ? self->heap->order.generation : 1;
+    const int collects = self->heap->checks.vacates ? 2 : (int)generation > due ? (int)generation : due;
+    tenure__collect_now(allocator, collects, "explicit");
     tenure__inside_end(&allocator->mutator);
     return TENURE_OK;
 }

@@ -18,7 +18,7 @@ static void begin_with(const char *words)
     cr_assert(eq(int, tenure_root_add(heap, &array), TENURE_OK));
     cr_assert(eq(int, tenure_root_add(heap, &kept), TENURE_OK));
 }
-static void begin(void) { begin_with("max_heap=256m,gen0=1m,verify=before,after"); }
+static void begin(void) { begin_with("max_heap=256m,gen0=1m,gen1_after=1000,verify=before,after"); }
 static void end(void) { heap_end(heap, self); }
 
 TestSuite(cards, .init = begin, .fini = end);

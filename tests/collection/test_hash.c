@@ -13,7 +13,7 @@ static node **nodes;
 
 static void begin(void)
 {
-    heap = precise_heap_with("max_heap=64m,verify=before,after,torture=evacuate");
+    heap = precise_heap_with("max_heap=64m,gen1_after=1000,verify=before,after,torture=evacuate");
     self = tenure_attach(heap);
     cr_assert(eq(int, tenure_root_add(heap, &nodes), TENURE_OK));
     nodes = TENURE_NEW_REFS(self, node, COUNT);

@@ -14,7 +14,7 @@ static tenure_thread *self;
 
 static void begin(void)
 {
-    heap = precise_heap_with("max_heap=64m,gen0=1m,verify=before,after,torture=evacuate");
+    heap = precise_heap_with("max_heap=64m,gen0=1m,gen1_after=1000,verify=before,after,torture=evacuate");
     self = tenure_attach(heap);
     cr_assert(self != NULL);
     cr_assert(eq(int, tenure_root_add(heap, &root), TENURE_OK));

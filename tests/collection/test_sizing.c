@@ -113,6 +113,24 @@ Test(sizing, gen1_after)
     cr_expect(eq(u64, stats.collections[1], 4));
 }
 
+/* A program that collects Gen 0 itself, before its budget is ever spent: Gen 1 has its turn all the same. */
+Test(sizing, gen1_has_its_turn_on_demand)
+{
+    const tenure_thresholds thresholds = { 1u << 20, 3, 0 };
+    tenure_thresholds_set(heap, &thresholds);
+    uint64_t most = 0;
+    for (unsigned i = 0; i < 1200; i++) {
+        root = tenure_new(self, node_type); /* survives once */
+        for (unsigned j = 0; j < 20; j++) root = TENURE_NEW(self, node_type, .next = root);
+        collect(self, TENURE_GEN0);
+        if (stats_of(heap).gen1_bytes > most) most = stats_of(heap).gen1_bytes;
+    }
+    const tenure_stats stats = stats_of(heap);
+    cr_expect(eq(u64, stats.collections[0], 800));
+    cr_expect(eq(u64, stats.collections[1], 400));
+    cr_expect(most <= 4 * TENURE__BLOCK_BYTES, "%zu bytes", (size_t)most);
+}
+
 /* Gen 2 is collected when it grew by the percentage; without growth it is left alone. */
 Test(sizing, gen2_growth)
 {
@@ -360,7 +378,8 @@ Test(sizing, who_populates_memory_is_not_waited_for)
     pthread_t thread;
     cr_assert(zero(pthread_create(&thread, NULL, allocate_kept, heap)));
     while (!atomic_load(&kept)) {
-        atomic_store(&heap->survivors, atomic_load(&heap->free_count) + 128); /* however much the daemon has populated */
+        atomic_store(
+            &heap->survivors, atomic_load(&heap->free_count) + 128); /* however much the daemon has populated */
         tenure_poll(self);
     }
     for (int i = 0; i < 3; i++) collect(self, (tenure_generation)i);
