@@ -13,7 +13,7 @@
 
 #include "lib/heap/heap.h"
 
-/* ThreadSanitizer's shadow memory is the process's too: what the system says of its memory tells nothing of the heap's. */
+/* ThreadSanitizer's shadow memory is the process's too: the system's word on its memory says nothing of the heap's. */
 #if defined(__SANITIZE_THREAD__)
 enum { SHADOWED = 1 };
 #else
@@ -132,7 +132,8 @@ static inline void packets_give_all(tenure_heap *heap, uint32_t list)
 
 /* --- stacks --- */
 
-/* Overwrites what returned calls left below the caller's frame, without the redzones that AddressSanitizer would not write. */
+/* Overwrites what returned calls left below the caller's frame, without the redzones that AddressSanitizer would not
+ * write. */
 __attribute__((noinline, unused, no_sanitize("address"))) static void clobber_stack(void)
 {
     volatile uintptr_t words[4096];

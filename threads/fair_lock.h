@@ -1,7 +1,7 @@
-/* A lock that nobody starves at: who runs may take it as it comes free, as with pthread's mutex, but one that has waited
- * for longer than a millisecond is the next. The stop lock needs both: threads that make handles in turns would have to
- * sleep for each other if it were always handed on, and stops back to back would keep others out for hundreds of
- * milliseconds if it never were.
+/* A lock that nobody starves at: who runs may take it as it comes free, as with pthread's mutex, but one that has
+ * waited for longer than a millisecond is the next. The stop lock needs both: threads that make handles in turns would
+ * have to sleep for each other if it were always handed on, and stops back to back would keep others out for hundreds
+ * of milliseconds if it never were.
  *
  * Waiters stand in a line; its head sleeps on the lock, and closes it to others when its time is up. (Go's sync.Mutex
  * does much the same.) Zeroed memory is a free one. */

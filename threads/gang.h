@@ -37,8 +37,8 @@ int tenure__gang_start(tenure__gang *gang, unsigned workers);
 void tenure__gang_stop(tenure__gang *gang);
 /* In a forked child: there are no pool threads. */
 void tenure__gang_forked(tenure__gang *gang);
-/* Starts them again if there are none. The stop lock's owner, where it may take memory. Without success the leader works
- * alone. */
+/* Starts them again if there are none. The stop lock's owner, where it may take memory. Without success the leader
+ * works alone. */
 void tenure__gang_revive(tenure__gang *gang);
 
 /* Runs the phase as worker 0 and returns when everybody who joined has left it. The leader only. */

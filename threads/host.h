@@ -22,7 +22,8 @@ void tenure__host_graced(tenure__mutator *mutator, uint64_t ns);
 /* The world inside a heap, which threads/ does not look into. */
 tenure__world *tenure__host_world(struct tenure_heap *heap);
 
-/* fork, see threads/fork.c; lib/heap/fork.c. Stopped: takes the locks of the heap, or with heap NULL those of the process.
+/* fork, see threads/fork.c; lib/heap/fork.c. Stopped: takes the locks of the heap, or with heap NULL those of the
+ * process.
  */
 void tenure__host_fork_lock(struct tenure_heap *heap);
 /* Lets them go; parent and child. */

@@ -199,8 +199,8 @@ static inline bool tenure__owns_stop(const tenure__mutator *mutator)
 /* Guards the lists of siblings. Nobody parks, blocks or takes another lock while holding it. */
 extern pthread_mutex_t tenure__siblings_lock;
 
-/* dl_iterate_phdr. The lock is fork's, which holds it: whoever is inside holds the loader's, and a child would inherit that.
- * fn does not park, and takes no lock but malloc's. */
+/* dl_iterate_phdr. The lock is fork's, which holds it: whoever is inside holds the loader's, and a child would inherit
+ * that. fn does not park, and takes no lock but malloc's. */
 extern pthread_mutex_t tenure__loader_lock;
 struct dl_phdr_info;
 typedef int tenure__library_fn(struct dl_phdr_info *info, size_t size, void *arg);

@@ -1,8 +1,8 @@
 /* liburcu, and nothing else includes it. urcu-qsbr: attached threads are readers that are quiescent at safepoints and
  * offline while they are parked, blocked or idle.
  *
- * ThreadSanitizer does not see liburcu's inline assembly: callbacks of call_rcu are annotated here, once; and locks that
- * were waited for by a clock that it does not know. */
+ * ThreadSanitizer does not see liburcu's inline assembly: callbacks of call_rcu are annotated here, once; and locks
+ * that were waited for by a clock that it does not know. */
 #ifndef TENURE_THREADS_RCU_H
 #define TENURE_THREADS_RCU_H
 
@@ -43,8 +43,8 @@ enum tenure__rcu_section {
 enum tenure__rcu_section tenure__rcu_section_begin(void);
 void tenure__rcu_section_end(enum tenure__rcu_section section);
 
-/* call_rcu and its barrier, which work in a forked child too. call: a running mutator or the stop lock's owner. barrier:
- * between tenure__fork_hold and _unhold. */
+/* call_rcu and its barrier, which work in a forked child too. call: a running mutator or the stop lock's owner.
+ * barrier: between tenure__fork_hold and _unhold. */
 void tenure__rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *));
 void tenure__rcu_barrier(void);
 

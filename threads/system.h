@@ -1,5 +1,5 @@
-/* The one place where the library asks the system for memory, its protection and threads, so that each of these calls can
- * be made to fail (option fault). Without faults that is one test of a flag beside a system call or a malloc.
+/* The one place where the library asks the system for memory, its protection and threads, so that each of these calls
+ * can be made to fail (option fault). Without faults that is one test of a flag beside a system call or a malloc.
  *
  * What faults there are holds for the process: types, locks and queues are its, not a heap's. */
 #ifndef TENURE_THREADS_SYSTEM_H

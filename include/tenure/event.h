@@ -36,8 +36,8 @@ typedef struct tenure_collection {
     uint64_t lost_before; /* collections just before this one that no listener was told of */
 } tenure_collection;
 
-/* options.debug=leak: what an unreachable part of the heap was kept for, by type: objects whose finalizers became due in
- * this full collection, and whatever only they lead to. Finalizers that lie on cycles are what Python once could not
+/* options.debug=leak: what an unreachable part of the heap was kept for, by type: objects whose finalizers became due
+ * in this full collection, and whatever only they lead to. Finalizers that lie on cycles are what Python once could not
  * collect; here they run, once, and what they do not resurrect is gone in the next full collection. */
 typedef struct tenure_leak_row {
     const tenure_type *type;
@@ -67,12 +67,12 @@ typedef struct tenure_event {
 } tenure_event;
 
 /* Called on a thread of the heap's own that does nothing else, one event at a time, outside of stops. It may block,
- * lock, print, and tenure_enter the heap (then tenure_unlisten before the heap is destroyed); it delays no collection. */
+ * lock, print, and tenure_enter the heap (then tenure_unlisten before it is destroyed); it delays no collection. */
 typedef void tenure_event_fn(const tenure_event *event, void *arg);
 
-/* From the next collection that ends on, fn is told of each, in their order. Up to 1,024 collections wait for a listener that is
- * slow; what comes on top is lost and counted, in lost_before and in the statistics. Those that wait when the heap is
- * destroyed are delivered first. Any thread; TENURE_ENOMEM; TENURE_ESYSTEM: no thread. */
+/* From the next collection that ends on, fn is told of each, in their order. Up to 1,024 collections wait for a
+ * listener that is slow; what comes on top is lost and counted, in lost_before and in the statistics. Those that wait
+ * when the heap is destroyed are delivered first. Any thread; TENURE_ENOMEM; TENURE_ESYSTEM: no thread. */
 TENURE_API tenure_status tenure_listen(tenure_heap *heap, tenure_event_fn *fn, void *arg);
 /* On return fn does not run and is not called any more. May block until a call that is going on has returned (outside
  * the stop set); within fn itself it does not wait. Any thread, but not the owner of tenure_stop_world. */

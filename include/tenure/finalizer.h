@@ -3,8 +3,8 @@
  * They run on a thread of the heap's own (the default), or where the program pumps them; never on an allocating thread,
  * never in a stop; one after the other on each thread, in no order. A function may allocate, lock, block, register and
  * resurrect. It must return: longjmp, pthread_exit or an exception out of it are not allowed, nor a region or a stopped
- * world that it does not end. It has no way to fail: what went wrong is for the function to report, the next one runs in
- * any case. One that blocks holds up no collection and no other thread, only the finalizers behind it.
+ * world that it does not end. It has no way to fail: what went wrong is for the function to report, the next one runs
+ * in any case. One that blocks holds up no collection and no other thread, only the finalizers behind it.
  *
  * To release files, connections and memory outside the heap prefer cleaners: they run when the object is really gone,
  * cannot resurrect it and keep nothing else alive.
@@ -30,9 +30,9 @@ extern "C" {
  * reached resurrects it; its weak references are cleared nevertheless. */
 typedef void tenure_finalizer_fn(tenure_thread *self, void *object, void *arg);
 
-/* Calls fn once, after object became unreachable. An object has at most one finalizer: a second call replaces the first.
- * Once it was called it may be registered again. arg: anything; if it is an object it is kept until then (it must not
- * lead to object, which would never die). May collect. TENURE_ENOMEM. */
+/* Calls fn once, after object became unreachable. An object has at most one finalizer: a second call replaces the
+ * first. Once it was called it may be registered again. arg: anything; if it is an object it is kept until then (it
+ * must not lead to object, which would never die). May collect. TENURE_ENOMEM. */
 TENURE_API tenure_status tenure_finalize(tenure_thread *self, void *object, tenure_finalizer_fn *fn, void *arg);
 /* True: object had a finalizer that was not yet due; now it has none. */
 TENURE_API bool tenure_finalize_cancel(tenure_thread *self, void *object);
@@ -42,9 +42,9 @@ TENURE_API bool tenure_finalize_cancel(tenure_thread *self, void *object);
 typedef void tenure_cleaner_fn(tenure_thread *self, void *arg);
 typedef struct tenure_cleaner tenure_cleaner;
 
-/* Calls fn(arg) once: after object is gone (and was not resurrected by its finalizer), when tenure_cleaner_run is called,
- * or when the heap is destroyed. arg as with tenure_finalize. The result is a heap object that nobody need keep; any number
- * for one object. May collect. NULL and errno ENOMEM. */
+/* Calls fn(arg) once: after object is gone (and was not resurrected by its finalizer), when tenure_cleaner_run is
+ * called, or when the heap is destroyed. arg as with tenure_finalize. The result is a heap object that nobody need
+ * keep; any number for one object. May collect. NULL and errno ENOMEM. */
 TENURE_API tenure_cleaner *tenure_cleaner_new(tenure_thread *self, void *object, tenure_cleaner_fn *fn, void *arg);
 /* Runs it now, on this thread, unless it ran or was cancelled: then false. */
 TENURE_API bool tenure_cleaner_run(tenure_thread *self, tenure_cleaner *cleaner);
@@ -65,14 +65,14 @@ TENURE_API tenure_weak *tenure_weak_watch(tenure_thread *self, void *target, ten
  * may collect, and what they do. */
 TENURE_API size_t tenure_finalizers_pump(tenure_thread *self, size_t max);
 
-/* Returns when nothing is due and nothing runs: waits for the finalizer thread (TENURE_THREAD), or pumps (TENURE_PUMP) and
- * waits for other pumps. TENURE_ETIMEDOUT after timeout_ns (pumping, it ends between two of them); TENURE_EDEADLK within
- * something that was due, and between tenure_stop_world and tenure_resume_world. May block, may collect. */
+/* Returns when nothing is due and nothing runs: waits for the finalizer thread (TENURE_THREAD), or pumps (TENURE_PUMP)
+ * and waits for other pumps. TENURE_ETIMEDOUT after timeout_ns (pumping, it ends between two of them); TENURE_EDEADLK
+ * within something that was due, and between tenure_stop_world and tenure_resume_world. May block, may collect. */
 TENURE_API tenure_status tenure_finalizers_drain(tenure_thread *self, uint64_t timeout_ns);
 
 /* From now on fn(arg) is called, on the daemon and outside stops, when a collection has found something to run. It must
- * not block for long, and does not touch the heap. What was set before may be running still when this returns. Beside it or instead: options.finalizers_eventfd. fn NULL: none. Any
- * thread. */
+ * not block for long, and does not touch the heap. What was set before may be running still when this returns. Beside
+ * it or instead: options.finalizers_eventfd. fn NULL: none. Any thread. */
 typedef void tenure_ready_fn(void *arg);
 TENURE_API void tenure_finalizers_ready(tenure_heap *heap, tenure_ready_fn *fn, void *arg);
 

@@ -62,10 +62,11 @@ typedef enum tenure_lead { TENURE_LEAD_MUTATOR, TENURE_LEAD_DAEMON } tenure_lead
 
 /* Bits of tenure_options.debug, tenure_options.verify and tenure_options.torture. */
 enum {
-    /* A full collection in which finalizers became due reports what they alone keep alive, by type, and what of that lies
-     * on cycles: to listeners (TENURE_EVENT_LEAK in tenure/event.h) and, once a second at most, on stderr, outside the
-     * stop. The stop is longer by a walk over those objects; without address space for it (a quarter of the arena's, and
-     * the heap's size once more) there is no report. tenure_heap_destroy writes to stderr what is still alive, by type. */
+    /* A full collection in which finalizers became due reports what they alone keep alive, by type, and what of that
+     * lies on cycles: to listeners (TENURE_EVENT_LEAK in tenure/event.h) and, once a second at most, on stderr, outside
+     * the stop. The stop is longer by a walk over those objects; without address space for it (a quarter of the
+     * arena's, and the heap's size once more) there is no report. tenure_heap_destroy writes to stderr what is still
+     * alive, by type. */
     TENURE_DEBUG_LEAK = 1
 };
 enum {
@@ -76,20 +77,22 @@ enum {
 };
 enum {
     TENURE_CHECK_LOCKS = 1,
-    /* Finds in the next collection a reference that was stored into an older object without the barrier: says which field
-     * of which type, and where the object was allocated. Not in ambiguous objects. Every allocation takes the slow path and
-     * notes its caller; every collection walks all older objects. */
+    /* Finds in the next collection a reference that was stored into an older object without the barrier: says which
+     * field of which type, and where the object was allocated. Not in ambiguous objects. Every allocation takes the
+     * slow path and notes its caller; every collection walks all older objects. */
     TENURE_CHECK_BARRIERS = 2,
-    /* Finds in heaps with precise roots (others ignore it) a local or variable that is no root: every allocation, and every
-     * other call of an attached thread that lets stops in (polls, ends of regions, lock and condition calls whether they
-     * wait or not, registering roots, stopping the world, fork; calls on other heaps of the thread; or every Nth of them,
-     * with torture=alloc:N) is a full collection that moves all that can move and takes the access to where it was.
-     * The first use of a stale pointer is told, with the object's type, place, and where it was allocated, by a handler
-     * for SIGSEGV; other faults go to the handler that the program had before the first such heap was created. */
+    /* Finds in heaps with precise roots (others ignore it) a local or variable that is no root: every allocation, and
+     * every other call of an attached thread that lets stops in (polls, ends of regions, lock and condition calls
+     * whether they wait or not, registering roots, stopping the world, fork; calls on other heaps of the thread; or
+     * every Nth of them, with torture=alloc:N) is a full collection that moves all that can move and takes the access
+     * to where it was. The first use of a stale pointer is told, with the object's type, place, and where it was
+     * allocated, by a handler for SIGSEGV; other faults go to the handler that the program had before the first such
+     * heap was created. */
     TENURE_CHECK_ROOTS = 4,
-    /* Notes where every object is allocated. When AddressSanitizer (the library built with it, too) reports a use of what is
-     * free, a line says what was there, and where it was allocated; valgrind's own reports do (a library with asserts, built
-     * where valgrind's headers are). In any heap; without these tools it does nothing. The other two note it as well. */
+    /* Notes where every object is allocated. When AddressSanitizer (the library built with it, too) reports a use of
+     * what is free, a line says what was there, and where it was allocated; valgrind's own reports do (a library with
+     * asserts, built where valgrind's headers are). In any heap; without these tools it does nothing. The other two
+     * note it as well. */
     TENURE_CHECK_USES = 8,
     TENURE_CHECK_ALL = 15
 };
@@ -101,8 +104,8 @@ enum {
 };
 
 /* Calls of the library to the system that fail as they might under load, for tests of a program's error branches and of
- * the library's: fractions in millionths. From the creation of a heap with this option to its destruction they hold for the
- * whole process. Which calls fail follows from the seed and the number of the call. */
+ * the library's: fractions in millionths. From the creation of a heap with this option to its destruction they hold for
+ * the whole process. Which calls fail follows from the seed and the number of the call. */
 typedef struct tenure_faults {
     bool on;
     uint64_t map;     /* [mmap:0.01] of mmap */
@@ -168,10 +171,10 @@ TENURE_API tenure_status tenure_options_parse(tenure_options *options, const cha
  * options that contradict, or a header of another version. On failure nothing is left behind and *out is NULL. */
 TENURE_API tenure_status tenure_heap_create(tenure_heap **out, const tenure_options *options_or_null);
 
-/* Destroys the heap and all objects. Before that finalizers of what is unreachable and all cleaners run, in rounds while
- * they register more, for destroy_wait at most. TENURE_EBUSY while a thread is attached, and from a listener of the
- * heap's; or a finalizer has not returned after destroy_wait on the finalizer thread: then the heap goes on, and may be
- * destroyed later; but cleaners of living objects have run, or will. Blocks. */
+/* Destroys the heap and all objects. Before that finalizers of what is unreachable and all cleaners run, in rounds
+ * while they register more, for destroy_wait at most. TENURE_EBUSY while a thread is attached, and from a listener of
+ * the heap's; or a finalizer has not returned after destroy_wait on the finalizer thread: then the heap goes on, and
+ * may be destroyed later; but cleaners of living objects have run, or will. Blocks. */
 TENURE_API tenure_status tenure_heap_destroy(tenure_heap *heap);
 
 /* Collects that generation and the younger, and Gen 1 too when its turn has come (gen1_after); finished on return.

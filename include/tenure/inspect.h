@@ -1,9 +1,9 @@
 /* Looking into the heap, as Python's gc does.
  *
- * All of these stop the world for as long as they look, every attached thread for the time of a walk over the whole heap
- * (tenure_referents: over one object). Callers are attached and in no region; they may block, and objects may move, as
- * in any call that may collect. Memory for what is found is mapped outside the heap: TENURE_ENOMEM. TENURE_EDEADLK as
- * tenure_stop_world.
+ * All of these stop the world for as long as they look, every attached thread for the time of a walk over the whole
+ * heap (tenure_referents: over one object). Callers are attached and in no region; they may block, and objects may
+ * move, as in any call that may collect. Memory for what is found is mapped outside the heap: TENURE_ENOMEM.
+ * TENURE_EDEADLK as tenure_stop_world.
  *
  * Callbacks run after the stop, on the caller, with a snapshot of what was found; what it holds stays alive until the
  * call returns. So they may allocate, lock, print, collect and look again without any danger of a deadlock; objects may
@@ -48,7 +48,7 @@ typedef bool tenure_object_fn(tenure_thread *self, void *object, void *arg);
 TENURE_API tenure_status tenure_each_object(tenure_thread *self, int generation, tenure_object_fn *fn, void *arg);
 
 /* What the object refers to, in the order of its fields; an object to which two fields refer comes twice. Weak
- * references are none; an ephemeron refers to its key and its value; a weak map to its entries, which are objects too. */
+ * references are none; an ephemeron refers to its key and its value; a weak map to its entries, objects too. */
 TENURE_API tenure_status tenure_referents(tenure_thread *self, void *object, tenure_object_fn *fn, void *arg);
 
 /* The objects that refer to this one, once each. */
@@ -97,10 +97,10 @@ typedef struct tenure_path_step {
 typedef bool tenure_path_fn(tenure_thread *self, const tenure_path_step *step, void *arg);
 
 /* The shortest way from a root to the object, by breadth-first search from all roots; the last step is the object. The
- * caller's own stack, registers and frames count only if nothing else leads to it: the argument is there in any case. An
- * ephemeron leads to its value if something else leads to its key, and a weak map to its entry likewise; that step's field
- * names the key, or whatever the entry hangs on: "[type address]".
- * TENURE_OK without a call of fn: no root leads to it. */
+ * caller's own stack, registers and frames count only if nothing else leads to it: the argument is there in any case.
+ * An ephemeron leads to its value if something else leads to its key, and a weak map to its entry likewise; that step's
+ * field names the key, or whatever the entry hangs on: "[type address]". TENURE_OK without a call of fn: no root leads
+ * to it. */
 TENURE_API tenure_status tenure_path(tenure_thread *self, void *object, tenure_path_fn *fn, void *arg);
 /* Such an fn: writes a line per step; arg: a FILE. */
 TENURE_API bool tenure_path_print(tenure_thread *self, const tenure_path_step *step, void *file);
@@ -116,8 +116,8 @@ typedef struct tenure_census_row {
     uint64_t large_objects, large_bytes; /* part of the above */
 } tenure_census_row;
 
-/* Counts by type; the first max rows of those types that have objects, sorted by bytes, the most first. *count: how many
- * such types there are, perhaps more than max. */
+/* Counts by type; the first max rows of those types that have objects, sorted by bytes, the most first. *count: how
+ * many such types there are, perhaps more than max. */
 TENURE_API tenure_status tenure_census_read(
     tenure_thread *self, tenure_census_row *rows, size_t max, size_t *count);
 /* Writes them as a table, a line per type (as stdio does, outside the stop set). */
@@ -126,11 +126,10 @@ TENURE_API tenure_status tenure_census(tenure_thread *self, FILE *out);
 /* --- the snapshot --- */
 
 /* Writes all objects, their references and the roots into a file that Chrome's developer tools load (Memory, Load; the
- * name should end in .heapsnapshot), with types and fields by name; what an ephemeron or an entry of a weak map hangs on by
- * a weak reference. Dead objects that were not collected yet hang on no
- * root. The stop lasts as long as two walks over the heap; the file is formatted and written after it, outside the stop
- * set. Memory meanwhile: 16 bytes an object and 8 a reference. TENURE_ESYSTEM: errno says what failed with the file. On
- * failure no file is left. */
+ * name should end in .heapsnapshot), with types and fields by name; what an ephemeron or an entry of a weak map hangs
+ * on by a weak reference. Dead objects that were not collected yet hang on no root. The stop lasts as long as two walks
+ * over the heap; the file is formatted and written after it, outside the stop set. Memory meanwhile: 16 bytes an object
+ * and 8 a reference. TENURE_ESYSTEM: errno says what failed with the file. On failure no file is left. */
 TENURE_API tenure_status tenure_snapshot(tenure_thread *self, const char *path);
 
 /* --- soundness --- */

@@ -5,19 +5,19 @@
  * parks inside a lock call owning the lock.
  *
  * All of them may live in heap objects: while a thread holds one or waits for one, the object stays where it is and
- * lives. Zeroed memory is a free lock of every kind (a semaphore of value 0), without a name. A name has to live as long
- * as the lock; locks of the same name are one in the statistics.
+ * lives. Zeroed memory is a free lock of every kind (a semaphore of value 0), without a name. A name has to live as
+ * long as the lock; locks of the same name are one in the statistics.
  *
  * self is the calling thread's record in any heap, or NULL when the thread is attached to none; a lock may be taken
  * with one record and given back with another of the same thread. Inside a blocking region they work as pthread's do.
  * All deadlines are absolute times of CLOCK_MONOTONIC.
  *
- * Between tenure_stop_world and tenure_resume_world a lock that a thread of the stopped heap holds cannot be waited for:
- * TENURE_EDEADLK, as for a lock that the caller holds itself. Semaphores and conditions give it whenever they would have
- * to wait. Giving back what the caller does not hold aborts.
+ * Between tenure_stop_world and tenure_resume_world a lock that a thread of the stopped heap holds cannot be waited
+ * for: TENURE_EDEADLK, as for a lock that the caller holds itself. Semaphores and conditions give it whenever they
+ * would have to wait. Giving back what the caller does not hold aborts.
  *
- * None of them is robust: if a thread ends while it holds one, the lock stays taken. (The interposer hands EOWNERDEAD of
- * a robust pthread mutex to its caller, owning, as POSIX says.) */
+ * None of them is robust: if a thread ends while it holds one, the lock stays taken. (The interposer hands EOWNERDEAD
+ * of a robust pthread mutex to its caller, owning, as POSIX says.) */
 #ifndef TENURE_LOCK_H
 #define TENURE_LOCK_H
 
@@ -41,13 +41,13 @@ typedef struct tenure__lock {
         (name), 0, 0, 0         \
     }
 
-/* What the debug option check=locks watches in threads that are attached to a heap with it; set before the lock is used.
- * Rank: a thread takes locks in rising order of rank, a condition's mutex again after the wait; 0 takes no part, nor do
- * try-locks and what the thread holds already. TENURE_LOCK_NO_GC: whoever holds
- * it does not allocate, poll, collect, wait for a condition or enter a blocking region; it may take other locks, and
- * objects may move while it waits for one. With the interposer beside it, and only then (the library
- * does not see the calls of others), a thread that has waited in a call of the system outside of a region is a fault too.
- * A fault is printed, with the sites of both locks or of the call, and aborts. */
+/* What the debug option check=locks watches in threads that are attached to a heap with it; set before the lock is
+ * used. Rank: a thread takes locks in rising order of rank, a condition's mutex again after the wait; 0 takes no part,
+ * nor do try-locks and what the thread holds already. TENURE_LOCK_NO_GC: whoever holds it does not allocate, poll,
+ * collect, wait for a condition or enter a blocking region; it may take other locks, and objects may move while it
+ * waits for one. With the interposer beside it, and only then (the library does not see the calls of others), a thread
+ * that has waited in a call of the system outside of a region is a fault too. A fault is printed, with the sites of
+ * both locks or of the call, and aborts. */
 enum { TENURE_LOCK_NO_GC = 1 };
 
 /* --- mutexes --- */
@@ -137,9 +137,9 @@ TENURE_API tenure_status tenure_cond_init(tenure_cond *cond, const char *name);
 TENURE_API void tenure_cond_destroy(tenure_cond *cond);
 
 /* Gives the mutex back, waits outside the stop set, takes the mutex again as tenure_mutex_lock does. Returns owning,
- * whatever it returns, and now and then without a signal. May block, may collect. TENURE_EDEADLK: the caller has stopped
- * the world, and nothing was waited for. A cancellation point, as waiting for a semaphore is: the thread's handlers run
- * outside of regions, owning the mutex. */
+ * whatever it returns, and now and then without a signal. May block, may collect. TENURE_EDEADLK: the caller has
+ * stopped the world, and nothing was waited for. A cancellation point, as waiting for a semaphore is: the thread's
+ * handlers run outside of regions, owning the mutex. */
 TENURE_API tenure_status tenure_cond_wait(tenure_thread *self, tenure_cond *cond, tenure_mutex *mutex);
 /* The same until the deadline: TENURE_ETIMEDOUT; the mutex is waited for beyond it. */
 TENURE_API tenure_status tenure_cond_timedwait(

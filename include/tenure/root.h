@@ -68,9 +68,9 @@ static inline __attribute__((always_inline)) struct tenure__frame *tenure__frame
 #define TENURE__LOCALS_32(T, E, a, ...) TENURE__LOCAL(T, E, a) TENURE__LOCALS_31(T, E, __VA_ARGS__)
 
 /* TENURE_FRAME(self, a, b, array): up to 32 initialised pointer variables or arrays of pointers of this block are roots
- * to its end, however it is left (by pthread_exit or cancellation: if compiled with -fexceptions, else the frame stays on
- * and is read when its stack is gone; regions and locks held to the end of a block likewise).
- * TENURE_LOCALS(self, L, T *a, *b;) declares them, zeroed, as fields of L. */
+ * to its end, however it is left (by pthread_exit or cancellation: if compiled with -fexceptions, else the frame stays
+ * on and is read when its stack is gone; regions and locks held to the end of a block likewise). TENURE_LOCALS(self, L,
+ * T *a, *b;) declares them, zeroed, as fields of L. */
 #define TENURE_FRAME(self, ...) TENURE__FRAME_(self, __COUNTER__, __VA_ARGS__)
 #define TENURE_LOCALS(self, L, ...)    \
     struct {                           \
@@ -115,9 +115,10 @@ TENURE_API tenure_status tenure_root_program(tenure_heap *heap);
 typedef struct tenure_stack tenure_stack;
 TENURE_API tenure_stack *tenure_stack_add(tenure_heap *heap, void *low, void *high, void *save_area, size_t save_bytes);
 TENURE_API void tenure_stack_remove(tenure_heap *heap, tenure_stack *stack);
-/* Just before this thread switches to that stack; NULL: to its own. Each stack has its own TENURE_FRAMEs: none begins or
- * ends between this call and the switch, and a stack with open ones goes on on the thread that opened them (else it aborts);
- * given up with open ones it is removed, and added anew. Callbacks of several stacks (tenure_enter) end in reverse order. */
+/* Just before this thread switches to that stack; NULL: to its own. Each stack has its own TENURE_FRAMEs: none begins
+ * or ends between this call and the switch, and a stack with open ones goes on on the thread that opened them (else it
+ * aborts); given up with open ones it is removed, and added anew. Callbacks of several stacks (tenure_enter) end in
+ * reverse order. */
 TENURE_API void tenure_stack_switch(tenure_thread *self, tenure_stack *to_or_null);
 
 /* --- handles and pins --- */

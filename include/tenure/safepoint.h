@@ -1,12 +1,12 @@
 /* Safepoints: polls, blocking and idle regions, stopping the world, RCU.
  *
- * A mutator stops only at a safepoint: an allocation, a poll, the start or end of a region, and every other call that may
- * block or collect. What such a call is given in objects of precise heaps (where a result goes, a path) may move before it
- * is used, unless the call says otherwise; locks and deadlines, buffers of io.h, and out of tenure_thread_create may lie
- * there, in objects of self's heap.
+ * A mutator stops only at a safepoint: an allocation, a poll, the start or end of a region, and every other call that
+ * may block or collect. What such a call is given in objects of precise heaps (where a result goes, a path) may move
+ * before it is used, unless the call says otherwise; locks and deadlines, buffers of io.h, and out of
+ * tenure_thread_create may lie there, in objects of self's heap.
  *
- * Signal handlers may interrupt anything but must not use the heap, in or out of regions: no call of Tenure, no heap object.
- * Calls from handlers abort where they are recognised (threads/README.md, "Signals"). */
+ * Signal handlers may interrupt anything but must not use the heap, in or out of regions: no call of Tenure, no heap
+ * object. Calls from handlers abort where they are recognised (threads/README.md, "Signals"). */
 #ifndef TENURE_SAFEPOINT_H
 #define TENURE_SAFEPOINT_H
 

@@ -51,8 +51,8 @@ typedef struct tenure_straggler_report {
 } tenure_straggler_report;
 
 /* Called on the watch's thread while the stop is being waited for: everything that waits for this stop waits on. No
- * heap access. A lock that a late or parked thread may own (malloc's and stdio's are such locks) holds up the watch, and
- * nobody else. The report is valid during the call. */
+ * heap access. A lock that a late or parked thread may own (malloc's and stdio's are such locks) holds up the watch,
+ * and nobody else. The report is valid during the call. */
 typedef void tenure_straggler_fn(tenure_heap *heap, const tenure_straggler_report *report, void *arg);
 
 /* Replaces what is done with reports; NULL: text is written to the standard error, as it is in the beginning. Any

@@ -1,11 +1,11 @@
 /* Threads: attach, enter, leave, detach.
  *
- * A thread that touches heap objects is attached: it is a mutator. Its record (tenure_thread) belongs to it alone, and not
- * to its signal handlers.
+ * A thread that touches heap objects is attached: it is a mutator. Its record (tenure_thread) belongs to it alone, and
+ * not to its signal handlers.
  *
  * fork: a safepoint; may block until stops that other threads own are over. The child has the calling thread alone,
- * attached as it was, and may go on with every heap; what only other threads' stacks held is gone. A read-side section of RCU ends. Not from
- * trace functions and root callbacks (aborts). Asynchronous cancellation only inside regions. */
+ * attached as it was, and may go on with every heap; what only other threads' stacks held is gone. A read-side section
+ * of RCU ends. Not from trace functions and root callbacks (aborts). Asynchronous cancellation only inside regions. */
 #ifndef TENURE_THREAD_H
 #define TENURE_THREAD_H
 

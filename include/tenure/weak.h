@@ -1,9 +1,9 @@
 /* Weak references and ephemerons. Both are heap objects: list them as fields, or root them, like any other.
  *
- * A weak reference does not keep its target. In the stop that finds the target unreachable all weak references to it are
- * cleared at once, for all threads, before any finalizer runs; whether they are reachable themselves does not matter. An
- * ephemeron keeps its value as long as its key is reachable otherwise (Hayes, OOPSLA 1997): the value may refer to the
- * key, or to the keys of other ephemerons, and all die together. */
+ * A weak reference does not keep its target. In the stop that finds the target unreachable all weak references to it
+ * are cleared at once, for all threads, before any finalizer runs; whether they are reachable themselves does not
+ * matter. An ephemeron keeps its value as long as its key is reachable otherwise (Hayes, OOPSLA 1997): the value may
+ * refer to the key, or to the keys of other ephemerons, and all die together. */
 #ifndef TENURE_WEAK_H
 #define TENURE_WEAK_H
 

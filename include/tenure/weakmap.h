@@ -49,8 +49,8 @@ TENURE_API size_t tenure_weakmap_count(tenure_thread *self, const tenure_weakmap
 typedef bool tenure_weakmap_fn(tenure_thread *self, void *key, void *value, void *arg);
 TENURE_API void tenure_weakmap_each(tenure_thread *self, tenure_weakmap *map, tenure_weakmap_fn *fn, void *arg);
 
-/* Sets: the members are weak. _get returns the member that is equal to the probe, _put_if_absent the winner (interning),
- * _put replaces an equal member; otherwise as maps. */
+/* Sets: the members are weak. _get returns the member that is equal to the probe, _put_if_absent the winner
+ * (interning), _put replaces an equal member; otherwise as maps. */
 TENURE_API tenure_weakset *tenure_weakset_new(
     tenure_thread *self, tenure_hash_fn *hash, tenure_equal_fn *equal, void *arg);
 TENURE_API void *tenure_weakset_get(tenure_thread *self, tenure_weakset *set, const void *probe);

@@ -1,6 +1,6 @@
 /* What AddressSanitizer and valgrind are told of the heap's memory, so that a use of what is free is reported by them:
- * free blocks and runs, holes but for the header that walkers read, a chunk's windows that were not opened yet. In builds
- * for AddressSanitizer, and in builds with asserts where valgrind's headers are installed; otherwise nothing. */
+ * free blocks and runs, holes but for the header that walkers read, a chunk's windows that were not opened yet. In
+ * builds for AddressSanitizer, and in builds with asserts where valgrind's headers are installed; otherwise nothing. */
 #ifndef TENURE_LIB_HEAP_POISON_H
 #define TENURE_LIB_HEAP_POISON_H
 
@@ -40,8 +40,8 @@ static inline void tenure__unpoison(uintptr_t start, size_t bytes) { (void)start
 static inline void tenure__take_word(uintptr_t *word) { (void)word; }
 #endif
 
-/* check=uses: a pool's objects, for valgrind, which keeps who allocated them. Dead ones are forgotten when something else
- * is where they were: until then it is them that it tells of. */
+/* check=uses: a pool's objects, for valgrind, which keeps who allocated them. Dead ones are forgotten when something
+ * else is where they were: until then it is them that it tells of. */
 #if defined(TENURE__POISON_VALGRIND)
 static inline void tenure__pool_begin(const void *pool) { VALGRIND_CREATE_MEMPOOL(pool, 0, 1); }
 static inline void tenure__pool_end(const void *pool) { VALGRIND_DESTROY_MEMPOOL(pool); }

@@ -14,7 +14,7 @@
  *   BENCH_PLACE(self), BENCH_DROP(self, place)   all that this thread allocated since then is dead: for bump allocation
  *   BENCH_POLL(self)                             a safepoint, where there are any
  *
- * Running out of memory ends the program with EXIT_EXHAUSTED and a line on stderr, what it cannot do with EXIT_SKIPPED. */
+ * Running out of memory ends the program with EXIT_EXHAUSTED and a line on stderr; what it cannot do: EXIT_SKIPPED. */
 #ifndef BENCH_ALLOCATOR_H
 #define BENCH_ALLOCATOR_H
 

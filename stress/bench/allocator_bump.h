@@ -1,5 +1,5 @@
-/* The limit: a pointer that is moved on, and moved back where a workload says that all since then is dead. No collector,
- * no free, objects as large as in Tenure's heap. What nobody drops is never used again. */
+/* The limit: a pointer that is moved on, and moved back where a workload says that all since then is dead. No
+ * collector, no free, objects as large as in Tenure's heap. What nobody drops is never used again. */
 #ifndef BENCH_ALLOCATOR_BUMP_H
 #define BENCH_ALLOCATOR_BUMP_H
 

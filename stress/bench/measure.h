@@ -40,7 +40,7 @@ void result_real_of(const char *prefix, const char *key, double value);
 struct pauses {
     struct histogram total_ns, cpu_ns, reach_ns;
 };
-/* name_count, _seconds and _cpu_seconds; if there were any, name_p50_ns, name_cpu_p50_ns, name_reach_p50_ns and so on. */
+/* name_count, _seconds and _cpu_seconds; if there were any, name_p50_ns, name_cpu_p50_ns, name_reach_p50_ns ... */
 void result_pauses(const char *name, const struct pauses *pauses);
 /* latency_p50_ns and so on. */
 void result_latency(const struct histogram *latency, double ns_per_unit);

@@ -1,8 +1,8 @@
 /* The torture program of locks and stops: threads do what a seed says with locks, regions, stops and collections, and
  * compare what they find with what has to be.
  *
- * What must hold: nothing hangs (watchdog.c), nothing is lost (finish() in main.c counts), every wait that is entered is
- * left, and who owns a stop runs alone in its heap. */
+ * What must hold: nothing hangs (watchdog.c), nothing is lost (finish() in main.c counts), every wait that is entered
+ * is left, and who owns a stop runs alone in its heap. */
 #ifndef TENURE_STRESS_LOCKS_H
 #define TENURE_STRESS_LOCKS_H
 

@@ -1,7 +1,8 @@
 /* The model test: a random program on a Tenure heap, and beside it the truth in plain memory.
  *
- * Every object has a shadow, which knows what the object's words must be and where its references lead. Both are changed
- * together, under the shadow's lock, with no safepoint in between; so whenever the world is stopped they must agree.
+ * Every object has a shadow, which knows what the object's words must be and where its references lead. Both are
+ * changed together, under the shadow's lock, with no safepoint in between; so whenever the world is stopped they must
+ * agree.
  *
  * Where the program keeps objects are holders: a slot of some kind of root, and the edge that it should hold. What an
  * operation works with lies in holders as well (the locals), so nothing is known to the program alone. */

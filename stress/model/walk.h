@@ -1,8 +1,8 @@
 /* The walk over the shadows that compares them with the heap; the world is stopped.
  *
- * It has two parts. What the program holds is strong, and what that leads to: of weak things whose target is strong, all
- * must be there. What is due, and what its finalizer will see, is met after that: whether something weak was cleared
- * when its target fell due, or leads to it still, depends on collections that nobody saw. */
+ * It has two parts. What the program holds is strong, and what that leads to: of weak things whose target is strong,
+ * all must be there. What is due, and what its finalizer will see, is met after that: whether something weak was
+ * cleared when its target fell due, or leads to it still, depends on collections that nobody saw. */
 #ifndef MODEL_WALK_H
 #define MODEL_WALK_H
 
@@ -46,7 +46,7 @@ typedef struct named {
 } named;
 named walk_name(const shadow *of);
 
-/* deaths.c: registered things keep their arguments, and cleaners; what is due keeps its targets; a watch its argument. */
+/* deaths.c: what is registered keeps its argument, and its cleaner; what is due its targets; a watch its argument. */
 void deaths_walk_registered(walk *w);
 void deaths_walk_due(walk *w);
 /* After all that: what is registered and not due lives. */

@@ -10,8 +10,9 @@
 enum { CHILD_SECONDS = 40 };
 
 /* fork, and in the child fn(arg) and out: a child that hangs is killed, one that requires in vain aborts.
- * ThreadSanitizer cannot start threads in the child of a process with several, and AddressSanitizer (gcc 12) leaves its allocator's
- * lock taken there if another thread started or allocated at the fork: with them only the parent's part is tested.
+ * ThreadSanitizer cannot start threads in the child of a process with several, and AddressSanitizer (gcc 12) leaves its
+ * allocator's lock taken there if another thread started or allocated at the fork: with them only the parent's part is
+ * tested.
  */
 __attribute__((unused)) static pid_t fork_child(void (*fn)(void *), void *arg)
 {

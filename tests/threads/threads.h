@@ -137,7 +137,7 @@ __attribute__((unused, noinline)) static void collect_and_litter(tenure_thread *
     }
 }
 
-/* Collects without a pause until told to stop; all of it now and then, so that what the verifier walks does not grow. */
+/* Collects without a pause until told to stop; everything now and then, so that what is verified does not grow. */
 typedef struct collector {
     tenure_heap *heap;
     flag up, stop;
