@@ -110,15 +110,19 @@ static bool next_hole(tenure__allocator *allocator, uint32_t block, unsigned fro
     return true;
 }
 
-static bool chunk_from_holes(tenure__allocator *allocator)
+/* Another hole of the block that the chunk lies in: the budget has counted that block. */
+static bool further_hole(tenure__allocator *allocator)
+{
+    if (allocator->chunk_block == 0) return false;
+    tenure_heap *heap = allocator->mutator.record.heap;
+    const uint32_t block = allocator->chunk_block - 1;
+    return (tenure__flags_of(&heap->blocks[block]) & TENURE__BLOCK_RESIDENTS) != 0 &&
+           next_hole(allocator, block, (unsigned)(allocator->chunk_end + 8 - tenure__block_start(heap, block)) >> 4);
+}
+
+static bool block_with_holes(tenure__allocator *allocator)
 {
     tenure_heap *heap = allocator->mutator.record.heap;
-    if (allocator->chunk_block != 0) {
-        const uint32_t block = allocator->chunk_block - 1;
-        if ((tenure__flags_of(&heap->blocks[block]) & TENURE__BLOCK_RESIDENTS) != 0 &&
-            next_hole(allocator, block, (unsigned)(allocator->chunk_end + 8 - tenure__block_start(heap, block)) >> 4))
-            return true;
-    }
     for (;;) {
         const uint32_t block = tenure__blocks_pop(heap, &heap->nursery_holes);
         if (block == TENURE__NO_BLOCK) return false;
@@ -212,23 +216,24 @@ static supply refill(tenure__allocator *allocator, size_t cell_bytes)
     if (open != 0 && allocator->mutator.record.top < allocator->chunk_end)
         tenure__header_store(allocator->mutator.record.top + 8,
             tenure__filler_header((unsigned)((allocator->chunk_end - allocator->mutator.record.top) >> 4)));
+    /* An object that need not fit into every hole goes to a fresh block: looking for a hole that is long enough could
+     * spend the whole budget, and after the collection the holes are the same again. */
+    const bool fits = cell_bytes + CHUNK_SPARE <= (size_t)HOLE_MIN_GRANULES * 16;
+    if (fits && further_hole(allocator)) return SUPPLIED;
     if (allocator->ahead == 0) {
         uint32_t wanted = batch(allocator), count = 1;
         if (!within_budget(heap, wanted)) {
             wanted = 1;
             if (!take_reserve(allocator)) return BUDGET_SPENT;
         }
-        /* An object that need not fit into every hole goes to a fresh block: looking for a hole that is long enough
-         * could spend the whole budget, and after the collection the holes are the same again. */
-        const bool hole = cell_bytes + CHUNK_SPARE <= (size_t)HOLE_MIN_GRANULES * 16 && chunk_from_holes(allocator);
+        const bool hole = fits && block_with_holes(allocator);
         if (!hole) {
             count = wanted;
             allocator->ahead = take_gen0_blocks(heap, 0, &count) + 1;
         }
         if (count < wanted) atomic_fetch_sub_explicit(&heap->gen0_used, wanted - count, memory_order_relaxed);
         if (hole) {
-            if (open != 0 && open != allocator->chunk_block)
-                tenure__flags_clear(&heap->blocks[open - 1], TENURE__BLOCK_OPEN);
+            if (open != 0) tenure__flags_clear(&heap->blocks[open - 1], TENURE__BLOCK_OPEN);
             return SUPPLIED;
         }
         /* The chunk that was full stays the chunk: whoever drops it must find it walkable, and it is. */

@@ -99,6 +99,7 @@ void tenure__sizing_prepare(tenure_heap *heap)
     const uint32_t gen0 = atomic_load_explicit(&heap->gen0_count, memory_order_relaxed);
     for (uint32_t i = 0; i < gen0; i++) heap->blocks[heap->gen0_blocks[i]].age = (uint8_t)tenure__age(gen0 - 1 - i);
     heap->gen0_handed = gen0;
+    heap->budget.spent_blocks = atomic_load_explicit(&heap->gen0_used, memory_order_relaxed);
     if (heap->condemned == 0) return;
     const uint32_t gen1 = atomic_load_explicit(&heap->gen1_count, memory_order_relaxed);
     for (uint32_t i = 0; i < gen1; i++) heap->blocks[heap->gen1_blocks[i]].age = TENURE__AGE_OLD;
@@ -141,7 +142,8 @@ static void learn_costs(tenure_heap *heap, const tenure_collection *event)
     const double between = (double)(event->at_ns > budget->ended_ns ? event->at_ns - budget->ended_ns : 0);
     const unsigned stopped = event->threads_stopped + 1, processors = heap->world.processors;
     budget->mutator_ns += between * (stopped < processors ? stopped : processors) - budget->mutator_ns / 16;
-    budget->allocated_bytes += (double)event->before_bytes[0] - budget->allocated_bytes / 16;
+    budget->allocated_bytes +=
+        (double)((uint64_t)budget->spent_blocks << TENURE__BLOCK_SHIFT) - budget->allocated_bytes / 16;
     budget->ended_ns = tenure__now_ns() - heap->created_ns;
 }
 

@@ -249,7 +249,7 @@ static uint64_t learnt(double (*alive)(unsigned mib), unsigned copy, unsigned mu
             event.copied_bytes += copied;
         }
         heap->gen0_handed = (uint32_t)(budget >> TENURE__BLOCK_SHIFT);
-        event.before_bytes[0] = budget;
+        heap->budget.spent_blocks = heap->gen0_handed;
         event.cpu_ns = event.pin_ns + event.copied_bytes * copy / 100;
         event.at_ns = heap->budget.ended_ns + budget * mutator / 100;
         atomic_store(&heap->world.asleep, sleepers);
@@ -297,6 +297,30 @@ Test(sizing, budget_knows_survival)
     cr_expect(again >= 16, "a program that changes: %zu MiB", (size_t)again);
     const uint64_t garbage_only = learnt(none, 60, 20);
     cr_expect(garbage_only <= 4, "all dies at once: %zu MiB", (size_t)garbage_only);
+}
+
+/* Where many objects are pinned, Gen 0's budget is spent on the holes beside them: block by block, not hole by hole,
+ * and what goes there was allocated like anything else. */
+Test(sizing, what_went_into_holes_was_allocated)
+{
+    enum { PINNED = 32, BUDGET = (1 << 20) / TENURE__BLOCK_BYTES };
+    void *pinned[PINNED];
+    for (unsigned i = 0; i < PINNED; i++) {
+        garbage(TENURE__BLOCK_BYTES / 2);
+        pinned[i] = tenure_new_bytes(self, 100);
+        cr_assert(eq(int, tenure_pin(self, pinned[i]), TENURE_OK));
+        garbage(TENURE__BLOCK_BYTES / 2);
+    }
+    collect(self, TENURE_GEN1);
+    for (unsigned i = 0; i < 100; i++) {
+        unsigned made = 0;
+        for (const uint64_t before = atomic_load(&heap->collected); atomic_load(&heap->collected) == before; made++)
+            root = tenure_new(self, node_type);
+        cr_expect(made > BUDGET * 900 && made <= BUDGET * 1024, "%u objects of 32 bytes", made);
+        cr_assert(eq(u32, heap->budget.spent_blocks, BUDGET));
+    }
+    cr_expect(heap->budget.allocated_bytes > 15.0 * (BUDGET * TENURE__BLOCK_BYTES));
+    for (unsigned i = 0; i < PINNED; i++) tenure_unpin(self, pinned[i]);
 }
 
 /* Of Gen 0's blocks each is as old as there are later ones; what they hold that lives is counted by age. */
