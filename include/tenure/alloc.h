@@ -115,7 +115,8 @@ TENURE_API void *tenure_object_at(tenure_heap *heap, const void *p);
 /* Never 0; stable while the object moves. */
 TENURE_API uint64_t tenure_identity_hash(tenure_thread *self, void *object);
 
-/* Off-heap memory that heap objects hold counts towards the thresholds; delta in bytes, may be negative. */
+/* Off-heap memory that heap objects hold counts towards the thresholds; delta in bytes, may be negative. Any number of
+ * threads; the next allocation may collect for it. */
 TENURE_API void tenure_external_bytes(tenure_thread *self, int64_t delta);
 
 #ifdef __cplusplus

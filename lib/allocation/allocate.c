@@ -112,7 +112,12 @@ tenure_generation tenure_generation_of(tenure_heap *heap, const void *object)
 void tenure_external_bytes(tenure_thread *self, int64_t delta)
 {
     tenure_heap *heap = self->heap;
-    atomic_fetch_add_explicit(&heap->external_bytes, delta, memory_order_relaxed);
+    const int64_t now = atomic_fetch_add_explicit(&heap->external_bytes, delta, memory_order_relaxed) + delta;
+    /* relaxed, all: figures. What died in a full collection is let go of after it, and has not grown since. */
+    for (int64_t least = atomic_load_explicit(&heap->external_least, memory_order_relaxed); now < least;)
+        if (atomic_compare_exchange_weak_explicit(
+                &heap->external_least, &least, now, memory_order_relaxed, memory_order_relaxed))
+            break;
     if (delta > 0) {
         /* It counts towards Gen 0's budget like blocks, up to half of it at once. */
         const uint32_t budget = atomic_load_explicit(&heap->gen0_budget, memory_order_relaxed);
@@ -120,7 +125,8 @@ void tenure_external_bytes(tenure_thread *self, int64_t delta)
         heap->external_rest = ((uint64_t)delta + heap->external_rest) & (TENURE__BLOCK_BYTES - 1);
         const uint32_t counted = (uint32_t)(blocks < budget / 2 ? blocks : budget / 2);
         /* The next allocation collects, though the chunk has room: hardly anything else may be allocated. */
-        if (atomic_fetch_add_explicit(&heap->gen0_used, counted, memory_order_relaxed) + counted > budget)
+        if (atomic_fetch_add_explicit(&heap->gen0_used, counted, memory_order_relaxed) + counted > budget &&
+            tenure_enabled(heap))
             tenure__chunk_close(tenure__allocator_of(self));
     }
 }

@@ -11,6 +11,9 @@ static uint64_t collected(const tenure_heap *heap)
     return atomic_load_explicit(&heap->collected, memory_order_acquire);
 }
 
+/* relaxed: a constant; whoever misses a change of thresholds came before it. */
+static const tenure__order *due(tenure_heap *heap) { return atomic_load_explicit(&heap->order, memory_order_relaxed); }
+
 struct lead {
     tenure_heap *heap;
     uint64_t seen; /* collections when it was decided that one is due */
@@ -99,13 +102,13 @@ void tenure__collect_budget(tenure__allocator *allocator)
 {
     tenure_heap *heap = allocator->mutator.record.heap;
     const uint64_t seen = collected(heap);
-    const tenure__order order = heap->order;
-    const bool may_lead = heap->options.lead == TENURE_LEAD_MUTATOR && order.generation < 2;
+    const tenure__order *order = due(heap);
+    const bool may_lead = heap->options.lead == TENURE_LEAD_MUTATOR && order->generation < 2;
     if (!tenure__owns_stop(&allocator->mutator) && may_lead) {
-        struct lead lead = { heap, seen, order.generation, order.reason };
+        struct lead lead = { heap, seen, order->generation, order->reason };
         tenure__with_context(&allocator->mutator, lead_as_mutator, &lead);
     } else {
-        tenure__collect_now(allocator, order.generation, order.reason);
+        tenure__collect_now(allocator, order->generation, order->reason);
     }
 }
 
@@ -169,7 +172,7 @@ void tenure__host_polled(tenure__mutator *mutator)
     tenure_heap *heap = mutator->record.heap;
     if ((heap->options.torture & TENURE_TORTURE_POLL) != 0 && !heap->checks.vacates &&
         atomic_load_explicit(&heap->disabled, memory_order_relaxed) == 0)
-        tenure__collect_now((tenure__allocator *)mutator, heap->order.generation, "torture");
+        tenure__collect_now((tenure__allocator *)mutator, due(heap)->generation, "torture");
 }
 
 /* Counted like allocations. */
@@ -184,9 +187,11 @@ tenure_status tenure_collect(tenure_thread *self, tenure_generation generation)
     if (atomic_load_explicit(&self->heap->disabled, memory_order_relaxed) != 0) return TENURE_EBUSY;
     tenure__pass(allocator->mutator.os, &allocator->mutator);
     tenure__inside_begin(&allocator->mutator, "tenure_collect");
-    /* Who collects Gen 0 before its budget is spent, always, would otherwise never collect Gen 1. */
-    const int due = self->heap->order.generation < 2 ? self->heap->order.generation : 1;
-    const int collects = self->heap->checks.vacates ? 2 : (int)generation > due ? (int)generation : due;
+    /* Who collects Gen 0 before its budget is spent, always, would otherwise never collect Gen 1. For Gen 2 there is
+     * the daemon, but not in the caller's own stop. */
+    const int turn = due(self->heap)->generation, most = tenure__owns_stop(&allocator->mutator) ? 2 : 1;
+    const int least = turn < most ? turn : most;
+    const int collects = self->heap->checks.vacates ? 2 : (int)generation > least ? (int)generation : least;
     tenure__collect_now(allocator, collects, "explicit");
     tenure__inside_end(&allocator->mutator);
     return TENURE_OK;

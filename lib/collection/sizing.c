@@ -22,7 +22,8 @@ enum {
     GEN1_AFTER = 4,
     GEN1_PROBE = 64, /* direct promotions before Gen 1's survival is measured again */
     GEN2_GROWTH_PERCENT = 60,
-    GEN2_GROWTH_MIN = (32 << 20) >> TENURE__BLOCK_SHIFT
+    GEN2_GROWTH_MIN = (32 << 20) >> TENURE__BLOCK_SHIFT,
+    GEN2_AGE = 64 /* times its size allocated since it was collected */
 };
 
 static uint32_t limited(const tenure_heap *heap, uint64_t budget)
@@ -74,6 +75,27 @@ static void set_gen2_trigger(tenure_heap *heap)
 
 static uint64_t level_blocks(unsigned level) { return (uint64_t)LEVEL0 << level; }
 
+static const tenure__order budget_spent = { 0, "budget" }, gen1_count = { 1, "gen1 count" },
+                           gen1_survival = { 1, "gen1 survival" }, gen1_size = { 1, "gen1 size" },
+                           gen2_late = { 2, "gen2 late" };
+
+static const tenure__order *next_order(const tenure_heap *heap, bool keeps)
+{
+    /* The daemon did not come to it within a whole budget: whoever spends the next one waits for it. */
+    if (atomic_load_explicit(&heap->full_wanted, memory_order_relaxed) != 0) return &gen2_late;
+    if (count_of(&heap->young_since) + 1 >= count_of(&heap->gen1_after)) return &gen1_count;
+    if (keeps && heap->thresholds.gen1_after == 0) return &gen1_survival;
+    const uint64_t gen1 = atomic_load_explicit(&heap->generation_blocks[1], memory_order_relaxed);
+    const uint64_t budget = atomic_load_explicit(&heap->gen0_budget, memory_order_relaxed);
+    return gen1 > heap->gen1_left_blocks + 2 * budget ? &gen1_size : &budget_spent;
+}
+
+/* relaxed: a constant. */
+static void set_order(tenure_heap *heap, const tenure__order *order)
+{
+    atomic_store_explicit(&heap->order, order, memory_order_relaxed);
+}
+
 void tenure__sizing_init(tenure_heap *heap)
 {
     heap->thresholds = (tenure_thresholds) { heap->options.gen0, heap->options.gen1_after, heap->options.gen2_growth };
@@ -89,7 +111,7 @@ void tenure__sizing_init(tenure_heap *heap)
     atomic_store(&heap->gen0_budget, limited(heap, fixed != 0 ? fixed : level_blocks(0)));
     atomic_store(&heap->survivors, atomic_load(&heap->gen0_budget)); /* as far as is known, all of it */
     set_gen2_trigger(heap);
-    heap->order = (tenure__order) { 0, "budget" };
+    set_order(heap, next_order(heap, false));
 }
 
 /* --- Gen 0's budget --- */
@@ -290,30 +312,11 @@ static bool most_survived(const tenure_collection *event)
     return event->generation == 0 && event->copied_bytes * 2 > event->before_bytes[0];
 }
 
-static void next_order(tenure_heap *heap, bool keeps)
-{
-    /* The daemon did not come to it within a whole budget: whoever spends the next one waits for it. */
-    if (atomic_load_explicit(&heap->full_wanted, memory_order_relaxed) != 0) {
-        heap->order = (tenure__order) { 2, "gen2 late" };
-        return;
-    }
-    const uint64_t gen1 = atomic_load_explicit(&heap->generation_blocks[1], memory_order_relaxed);
-    const uint64_t budget = atomic_load_explicit(&heap->gen0_budget, memory_order_relaxed);
-    if (count_of(&heap->young_since) + 1 >= count_of(&heap->gen1_after))
-        heap->order = (tenure__order) { 1, "gen1 count" };
-    else if (keeps && heap->thresholds.gen1_after == 0)
-        heap->order = (tenure__order) { 1, "gen1 survival" };
-    else if (gen1 > 2 * budget)
-        heap->order = (tenure__order) { 1, "gen1 size" };
-    else
-        heap->order = (tenure__order) { 0, "budget" };
-}
-
 /* relaxed, all: figures. */
 uint64_t tenure__old_blocks(const tenure_heap *heap)
 {
     const int64_t external = atomic_load_explicit(&heap->external_bytes, memory_order_relaxed) -
-                             atomic_load_explicit(&heap->external_at_full, memory_order_relaxed);
+                             atomic_load_explicit(&heap->external_least, memory_order_relaxed);
     return gen2_occupied(heap) + (external > 0 ? (uint64_t)external >> TENURE__BLOCK_SHIFT : 0);
 }
 
@@ -321,9 +324,10 @@ static const char *grown(const tenure_heap *heap)
 {
     const uint64_t trigger = atomic_load_explicit(&heap->gen2_trigger_blocks, memory_order_relaxed);
     if (tenure__old_blocks(heap) > trigger) return "gen2 growth";
-    return atomic_load_explicit(&heap->generation_blocks[2], memory_order_relaxed) > heap->gen2_most_blocks
-               ? "gen2 holes"
-               : 0;
+    const uint64_t gen2 = atomic_load_explicit(&heap->generation_blocks[2], memory_order_relaxed);
+    if (gen2 > heap->gen2_most_blocks) return "gen2 holes";
+    /* A program that let go of most of what it had, and since then keeps nothing: costs a hundredth or less. */
+    return gen2 > GEN2_GROWTH_MIN && heap->spent_since_full > GEN2_AGE * gen2 ? "gen2 age" : 0;
 }
 
 /* A full collection finds out what died, and where blocks became sparse; the next one can empty them. That is worth a
@@ -342,6 +346,7 @@ static const char *sparse(const tenure_heap *heap, const tenure_collection *even
 
 void tenure__sizing_update(tenure_heap *heap, const tenure_collection *event)
 {
+    heap->spent_since_full = event->generation < 2 ? heap->spent_since_full + heap->budget.spent_blocks : 0;
     if (event->generation == 0) {
         set_count(&heap->young_since, count_of(&heap->young_since) + 1);
         const uint64_t average = heap->gen0_copied_average;
@@ -349,11 +354,13 @@ void tenure__sizing_update(tenure_heap *heap, const tenure_collection *event)
         heap->gen1_copied_bytes += event->copied_bytes;
     } else {
         set_count(&heap->young_since, 0);
+        /* In place, for what is pinned beside it: the next one would move it no more than this one. */
+        heap->gen1_left_blocks = atomic_load_explicit(&heap->generation_blocks[1], memory_order_relaxed);
     }
     if (event->generation == 2) {
         atomic_store_explicit(&heap->live_bytes, gen2_occupied(heap) << TENURE__BLOCK_SHIFT, memory_order_relaxed);
-        atomic_store_explicit(&heap->external_at_full,
-            atomic_load_explicit(&heap->external_bytes, memory_order_relaxed), memory_order_relaxed);
+        atomic_store_explicit(&heap->external_least, atomic_load_explicit(&heap->external_bytes, memory_order_relaxed),
+            memory_order_relaxed);
         set_gen2_trigger(heap);
         /* What a young collection asked for after the daemon took its order is done. */
         atomic_store_explicit(&heap->full_wanted, 0, memory_order_relaxed);
@@ -369,7 +376,7 @@ void tenure__sizing_update(tenure_heap *heap, const tenure_collection *event)
     atomic_store_explicit(
         &heap->gen0_budget, limited(heap, fixed != 0 ? fixed : level_blocks(heap->budget.level)), memory_order_relaxed);
     expect_survivors(heap, event);
-    next_order(heap, most_survived(event));
+    set_order(heap, next_order(heap, most_survived(event)));
     if (atomic_load_explicit(&heap->disabled, memory_order_relaxed) != 0) return;
     const char *reason = event->generation == 2 ? sparse(heap, event) : grown(heap);
     /* release: pairs with the daemon's exchange, which reads the reason's text. */
@@ -388,7 +395,7 @@ static void set_thresholds(tenure_heap *heap, void *arg)
     const uint64_t fixed = fixed_budget(heap);
     if (fixed != 0) atomic_store_explicit(&heap->gen0_budget, limited(heap, fixed), memory_order_relaxed);
     set_gen2_trigger(heap);
-    next_order(heap, false);
+    set_order(heap, next_order(heap, false));
 }
 
 void tenure_thresholds_get(tenure_heap *heap, tenure_thresholds *out)

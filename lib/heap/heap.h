@@ -307,14 +307,16 @@ struct tenure_heap {
     uint32_t direct_promotions;   /* Gen 0+1 collections since Gen 1's survival was measured; stopped */
     uint64_t gen0_copied_average; /* bytes a Gen 0 collection; stopped */
     uint64_t gen1_copied_bytes;   /* into Gen 1 since it was last collected; stopped */
+    uint64_t gen1_left_blocks;    /* of Gen 1, when it was last collected; stopped */
+    uint64_t spent_since_full;    /* blocks of Gen 0's budgets; stopped */
     _Atomic int disabled;
     _Atomic int64_t external_bytes;
-    _Atomic int64_t external_at_full; /* written while stopped */
-    _Atomic uint64_t external_rest;   /* bytes that do not yet fill a block */
-    tenure__order order;              /* the standing order; stopped */
-    _Atomic uint64_t frozen_blocks;   /* that left the collected set; stopped, read at any time */
-    _Atomic bool ambiguous_used;      /* some ambiguous object was allocated */
-    tenure_thresholds thresholds;     /* stop lock */
+    _Atomic int64_t external_least;     /* since the last full collection */
+    _Atomic uint64_t external_rest;     /* bytes that do not yet fill a block */
+    const tenure__order *_Atomic order; /* the standing one, of constants; written under the stop lock */
+    _Atomic uint64_t frozen_blocks;     /* that left the collected set; stopped, read at any time */
+    _Atomic bool ambiguous_used;        /* some ambiguous object was allocated */
+    tenure_thresholds thresholds;       /* stop lock */
 
     tenure__roots roots;
     tenure_oom_fn *oom; /* stop lock */

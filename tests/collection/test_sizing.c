@@ -179,6 +179,81 @@ Test(sizing, external_bytes_count)
     cr_expect(eq(u64, stats_of(heap).external_bytes, 0));
 }
 
+/* What dies in a full collection is let go of after it, by its cleaners: growth is counted from there. */
+Test(sizing, external_bytes_that_were_let_go_of)
+{
+    tenure_external_bytes(self, 300 << 20);
+    collect(self, TENURE_GEN2);
+    tenure_external_bytes(self, -(300 << 20));
+    cr_expect(eq(u64, tenure__old_blocks(heap), 0));
+    tenure_external_bytes(self, 20 << 20);
+    cr_expect(eq(u64, tenure__old_blocks(heap), (20 << 20) / TENURE__BLOCK_BYTES));
+    tenure_external_bytes(self, -(20 << 20));
+}
+
+/* A program that dropped much of what it had, and since then keeps nothing, gets it back. */
+Test(sizing, gen2_age)
+{
+    enum { LARGE = 48 };
+    for (unsigned i = 0; i < LARGE; i++) {
+        node **first = TENURE_NEW_REFS(self, node, (1 << 20) / sizeof(node *));
+        TENURE_SET_AT(self, first, 0, root);
+        root = (node *)first;
+    }
+    collect(self, TENURE_GEN2);
+    const uint64_t full = stats_of(heap).collections[2], size = stats_of(heap).gen2_bytes;
+    cr_assert(ge(u64, size, LARGE << 20));
+    root = NULL;
+    heap->spent_since_full = 0;
+    for (unsigned i = 0; i < 40; i++) spend_budget(self);
+    cr_expect(ge(u64, heap->spent_since_full, (uint64_t)40 * (1 << 20) / TENURE__BLOCK_BYTES));
+    cr_expect(eq(u64, stats_of(heap).collections[2], full), "not soon");
+    heap->spent_since_full = 64 * size / TENURE__BLOCK_BYTES;
+    spend_budget(self);
+    for (unsigned i = 0; i < 100000000 && stats_of(heap).collections[2] == full; i++) tenure_poll(self);
+    cr_expect(stats_of(heap).gen2_bytes < (4u << 20));
+    cr_expect(heap->spent_since_full < 1000);
+}
+
+/* In a stop of the program's own the daemon cannot lead: a full collection that is due comes with the next one. */
+Test(sizing, gen2_has_its_turn_in_an_own_stop)
+{
+    const tenure_thresholds thresholds = { 1u << 20, 1, 100 };
+    tenure_thresholds_set(heap, &thresholds);
+    cr_assert(eq(int, tenure_stop_world(self), TENURE_OK));
+    for (unsigned i = 0; i < 100; i++) {
+        root = NULL;
+        for (unsigned made = 0; made < 5000; made++) root = TENURE_NEW(self, node_type, .next = root);
+        collect(self, TENURE_GEN0);
+    }
+    tenure_resume_world(self);
+    const tenure_stats stats = stats_of(heap);
+    cr_expect(ge(u64, stats.collections[2], 10));
+    cr_expect(stats.heap_bytes < (4u << 20), "%zu bytes", (size_t)stats.heap_bytes);
+}
+
+/* Blocks that stay Gen 1 for what is pinned in them do not make each collection one of Gen 1. */
+Test(sizing, gen1_is_pinned)
+{
+    enum { PINNED = 200 };
+    const tenure_thresholds all = { 32u << 20, 8, 0 }, thresholds = { 1u << 20, 8, 0 };
+    void *pinned[PINNED];
+    tenure_thresholds_set(heap, &all);
+    for (unsigned i = 0; i < PINNED; i++) {
+        garbage(TENURE__BLOCK_BYTES / 2);
+        pinned[i] = tenure_new_bytes(self, 100);
+        cr_assert(eq(int, tenure_pin(self, pinned[i]), TENURE_OK));
+        garbage(TENURE__BLOCK_BYTES / 2);
+    }
+    tenure_thresholds_set(heap, &thresholds);
+    collect(self, TENURE_GEN1);
+    cr_assert(ge(u64, stats_of(heap).gen1_bytes, 5u << 20));
+    const tenure_stats before = stats_of(heap);
+    for (unsigned i = 0; i < 80; i++) spend_budget(self);
+    cr_expect(eq(u64, stats_of(heap).collections[1] - before.collections[1], 10));
+    for (unsigned i = 0; i < PINNED; i++) tenure_unpin(self, pinned[i]);
+}
+
 /* --- disabled --- */
 
 Test(sizing, nothing_is_collected_while_disabled)
@@ -195,6 +270,19 @@ Test(sizing, nothing_is_collected_while_disabled)
     garbage(4u << 20);
     cr_expect(ge(u64, collections_of(heap), 1));
     cr_expect(eq(int, tenure_collect(self, TENURE_GEN2), TENURE_OK));
+}
+
+/* What lies outside the heap spends the budget, and then nothing collects: no reason for a new block each time. */
+Test(sizing, external_bytes_while_disabled)
+{
+    tenure_disable(heap);
+    for (unsigned i = 0; i < 14000; i++) {
+        tenure_external_bytes(self, 100);
+        root = tenure_new(self, node_type);
+    }
+    cr_expect(stats_of(heap).heap_bytes < (3u << 20), "%zu bytes", (size_t)stats_of(heap).heap_bytes);
+    tenure_enable(heap);
+    tenure_external_bytes(self, -100 * 14000);
 }
 
 Test(sizing, disabled_collects_rather_than_fail)
