@@ -24,22 +24,31 @@ static void pin_for_call(tenure_thread *self, const void *buffer, const void *ot
     mutator->scratch[TENURE__SCRATCH_IO + 1] = (uintptr_t)other;
 }
 
-/* errno is the call's. */
-static void call_over(tenure_thread *self)
+struct region {
+    tenure_thread *self;
+    tenure_jump before;
+};
+
+/* It has returned, errno is its; or it was cancelled: back in before the program's handlers run and its frames end. */
+static void call_over(void *arg)
 {
+    const struct region *over = arg;
     const int error = errno;
-    tenure_leave_idle(self);
-    tenure__io_over(tenure__mutator_of(self));
+    tenure_jump_restore(over->self, over->before);
     errno = error;
 }
 
-#define IDLE_WITH(result_type, pinned, pinned_too, call) \
-    do {                                                 \
-        pin_for_call(self, pinned, pinned_too);          \
-        tenure_enter_idle(self);                         \
-        const result_type result = call;                 \
-        call_over(self);                                 \
-        return result;                                   \
+/* Not by the cleanup attribute: that wants the library compiled with -fexceptions. */
+#define IDLE_WITH(result_type, pinned, pinned_too, call)         \
+    do {                                                         \
+        result_type result;                                      \
+        struct region around = { self, tenure_jump_save(self) }; \
+        pthread_cleanup_push(call_over, &around);                \
+        pin_for_call(self, pinned, pinned_too);                  \
+        tenure_enter_idle(self);                                 \
+        result = call;                                           \
+        pthread_cleanup_pop(1);                                  \
+        return result;                                           \
     } while (0)
 
 ssize_t tenure_read(tenure_thread *self, int fd, void *buffer, size_t bytes)

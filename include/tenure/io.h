@@ -1,5 +1,6 @@
 /* Blocking system calls as idle regions: the system's own arguments, results and errno. Buffers in the heap are pinned
- * by the caller's stack (in precise heaps: by this call, unless it is made inside another region). All may block. */
+ * by the caller's stack (in precise heaps: by this call, unless it is made inside another region). All may block. Those
+ * that the system makes cancellation points are: the thread's handlers run as after the call. */
 #ifndef TENURE_IO_H
 #define TENURE_IO_H
 

@@ -26,7 +26,11 @@ static inline void tenure_poll(tenure_thread *self)
 
 /* Between the two calls the thread is outside the stop set: a stop neither waits for it nor wakes it. Inside: no heap
  * access but through pinned memory (what this thread's stack points to stays where it is and lives); allocating aborts.
- * Regions nest. tenure_leave_blocking waits for a stop that is going on, and for one at most. */
+ * Regions nest. tenure_leave_blocking waits for a stop that is going on, and for one at most.
+ *
+ * A thread that is cancelled or exits between two such calls stays outside until it is detached: its handlers must not
+ * use the heap, and no TENURE_FRAME of a precise heap may be open, for it would end while stops look at it. Out of a
+ * SCOPE or CALL (below; if compiled with -fexceptions) it comes back in first, out of calls of Tenure always. */
 TENURE_API void tenure_enter_blocking(tenure_thread *self);
 TENURE_API void tenure_leave_blocking(tenure_thread *self);
 

@@ -230,3 +230,99 @@ Test(io, buffers_of_precise_heaps)
     close(listener);
     heap_end(precise, mine);
 }
+
+/* --- cancelled: in again before the program's handlers run, and nothing is pinned any more --- */
+
+static tenure_heap *moving;
+static tenure_thread *_Atomic waits;
+static flag cleaned_up;
+
+static void runs_again(void *waiter)
+{
+    const tenure__mutator *mutator = tenure__mutator_of(waiter);
+    REQUIRE(mode_of(waiter) == TENURE__RUNNING && mutator->io_count == 0);
+    REQUIRE(mutator->scratch[TENURE__SCRATCH_IO] == 0 && mutator->scratch[TENURE__SCRATCH_IO + 1] == 0);
+    REQUIRE(tenure_new_bytes(waiter, BYTES) != NULL);
+    atomic_store(&cleaned_up, 1);
+}
+
+enum { READ, READV, RECV, ACCEPT, POLL, EPOLL, SLEEP, JOIN, CALLS };
+
+static void *never_ends(void *arg)
+{
+    for (;;) pause();
+    return arg;
+}
+
+static void wait_in(unsigned call, tenure_thread *waiter)
+{
+    static pthread_t thread;
+    char bytes[8];
+    const struct iovec vector = { bytes, sizeof bytes };
+    struct pollfd fd = { ends[1], POLLIN, 0 };
+    struct epoll_event event;
+    const struct timespec long_time = { 1000, 0 };
+    if (call == JOIN) thread = start_thread(never_ends, NULL);
+    atomic_store(&waits, waiter);
+    switch (call) {
+    case READ:
+        tenure_read(waiter, ends[1], bytes, sizeof bytes);
+        break;
+    case READV:
+        tenure_readv(waiter, ends[1], &vector, 1);
+        break;
+    case RECV:
+        tenure_recv(waiter, ends[1], bytes, sizeof bytes, 0);
+        break;
+    case ACCEPT:
+        tenure_accept(waiter, listener, NULL, NULL);
+        break;
+    case POLL:
+        tenure_poll_fds(waiter, &fd, 1, -1);
+        break;
+    case EPOLL:
+        tenure_epoll_wait(waiter, epoll_create1(0), &event, 1, -1);
+        break;
+    case SLEEP:
+        tenure_nanosleep(waiter, &long_time, NULL);
+        break;
+    default:
+        tenure_join(waiter, thread, NULL);
+        break;
+    }
+    REQUIRE(false);
+}
+static void *wait_to_be_cancelled(void *call)
+{
+    tenure_thread *waiter = tenure_attach(moving);
+    pthread_cleanup_push(runs_again, waiter);
+    wait_in((unsigned)(uintptr_t)call, waiter);
+    pthread_cleanup_pop(0);
+    return call;
+}
+
+/* ThreadSanitizer orders nothing that follows in the thread once a call like poll has been cancelled. */
+Test(io, cancelled_calls_come_back_first)
+{
+    if (NO_CANCELLING) return;
+    moving = precise_heap_with("max_heap=128m");
+    listener = socket(AF_UNIX, SOCK_STREAM, 0);
+    cr_assert(eq(int, bind(listener, (const struct sockaddr *)&(struct sockaddr) { AF_UNIX, { 0 } }, 2), 0));
+    cr_assert(eq(int, listen(listener, 1), 0));
+    tenure_thread *mine = tenure_attach(moving);
+    for (uintptr_t call = 0; call < (SANITIZED ? POLL : CALLS); call++) {
+        atomic_store(&waits, NULL);
+        atomic_store(&cleaned_up, 0);
+        const pthread_t thread = start_thread(wait_to_be_cancelled, (void *)call);
+        for (; atomic_load(&waits) == NULL || mode_of(waits) != TENURE__IDLE; sched_yield()) tenure_poll(mine);
+        cr_assert(eq(int, tenure_stop_world(mine), TENURE_OK));
+        pthread_cancel(thread);
+        while ((state_of(waits) & TENURE__RETURNING) == 0) sched_yield();
+        cr_assert(eq(int, atomic_load(&cleaned_up), 0), "call %u", (unsigned)call);
+        tenure_resume_world(mine);
+        join_blocked(mine, thread);
+        cr_assert(eq(int, atomic_load(&cleaned_up), 1), "call %u", (unsigned)call);
+    }
+    close(listener);
+    heap_end(moving, mine);
+}
