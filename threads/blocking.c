@@ -52,5 +52,6 @@ void tenure_jump_restore(tenure_thread *self, tenure_jump jump)
     tenure__mutator *mutator = tenure__mutator_of(self);
     self->frames = jump.frames;
     while (mutator->depth > jump.depth) leave(mutator);
-    tenure__io_over(mutator); /* a call of io.h may have been jumped out of */
+    for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling)
+        tenure__io_over(each); /* a call of io.h may have been jumped out of */
 }

@@ -3,6 +3,7 @@
 #include "tests/threads/threads.h"
 #include <errno.h>
 #include <netinet/in.h>
+#include <setjmp.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -325,4 +326,33 @@ Test(io, cancelled_calls_come_back_first)
     }
     close(listener);
     heap_end(moving, mine);
+}
+
+/* --- jumped out of, by a handler of the signal that the call raises --- */
+
+static sigjmp_buf out_of_call;
+static void jump_out(int signal)
+{
+    (void)signal;
+    siglongjmp(out_of_call, 1);
+}
+
+/* Whichever record comes back for all of the thread's. */
+Test(io, jumped_out_with_two_heaps)
+{
+    char bytes[8] = { 0 };
+    struct iovec *vector = malloc(sizeof *vector);
+    tenure_heap *other = heap_with("max_heap=128m");
+    tenure_thread *of_other = tenure_attach(other);
+    cr_assert(signal(SIGPIPE, jump_out) != SIG_ERR);
+    close(ends[1]);
+    *vector = (struct iovec) { bytes, sizeof bytes };
+    const tenure_jump before = tenure_jump_save(self);
+    if (sigsetjmp(out_of_call, 1) == 0) tenure_writev(of_other, ends[0], vector, 1);
+    tenure_jump_restore(self, before);
+    cr_assert(eq(int, tenure__mutator_of(of_other)->io_count, 0));
+    cr_assert(eq(u32, mode_of(of_other), TENURE__RUNNING));
+    free(vector);
+    collect_and_litter(of_other);
+    heap_end(other, of_other);
 }
