@@ -47,11 +47,23 @@ tenure_jump tenure_jump_save(tenure_thread *self)
     return (tenure_jump) { tenure__mutator_of(self)->depth, self->frames };
 }
 
-void tenure_jump_restore(tenure_thread *self, tenure_jump jump)
+/* Out of a region that was entered further in, and over frames that a stop may look at until it is left. */
+static bool is_jumped(const tenure__mutator *mutator, uintptr_t here)
+{
+    const uintptr_t innermost = (uintptr_t)mutator->record.frames;
+    return innermost >= mutator->stack_pointer && innermost < here && !tenure__host_scans_stacks(mutator->record.heap);
+}
+
+/* Not inlined: every frame that is still open lies above its own. */
+__attribute__((noinline)) void tenure_jump_restore(tenure_thread *self, tenure_jump jump)
 {
     tenure__mutator *mutator = tenure__mutator_of(self);
-    self->frames = jump.frames;
+    const uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling)
+        if (mutator->depth > jump.depth && is_jumped(each, here))
+            tenure__misuse("tenure_jump_restore", "before the jump, where it leaves a TENURE_FRAME inside a region");
     while (mutator->depth > jump.depth) leave(mutator);
+    self->frames = jump.frames;
     for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling)
         tenure__io_over(each); /* a call of io.h may have been jumped out of */
 }

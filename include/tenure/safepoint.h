@@ -38,8 +38,12 @@ TENURE_API void tenure_leave_blocking(tenure_thread *self);
 TENURE_API void tenure_enter_idle(tenure_thread *self);
 TENURE_API void tenure_leave_idle(tenure_thread *self);
 
-/* For longjmp out of regions: what tenure_jump_save returns, tenure_jump_restore goes back to. Restore after the jump.
- * Not across a tenure_enter that has not been left. */
+/* For longjmp out of regions and TENURE_FRAMEs: what tenure_jump_save returns, tenure_jump_restore goes back to. It
+ * leaves the regions, of all of the thread's heaps, and ends the frames, of self's: with frames in others, save and
+ * restore in each. Restore before the jump, with no safepoint in between: what is jumped over is intact while stops
+ * look at it, and what registers get back is found. After it only where there is no before (out of a signal handler):
+ * then what is used afterwards is volatile, and a TENURE_FRAME of a precise heap left inside a region aborts (where it
+ * is recognised). Not across a tenure_enter that has not been left. May block, may collect. */
 typedef struct tenure_jump {
     unsigned depth;
     struct tenure__frame *frames;

@@ -1,5 +1,6 @@
 /* Precise heaps: what TENURE_FRAME and TENURE_LOCALS name survives while everything moves at every allocation. */
 #include "tests/threads/threads.h"
+#include <setjmp.h>
 
 typedef struct tree {
     struct tree *left, *right;
@@ -135,4 +136,62 @@ Test(precise, detach_inside_a_frame, .signal = SIGABRT)
     TENURE_FRAME(self, kept);
     be_quiet();
     tenure_detach(self);
+}
+
+/* --- jumps out of a region and over frames --- */
+
+static jmp_buf jump;
+
+/* A thread of two heaps has frames of both. */
+__attribute__((noinline)) static _Noreturn void jump_over_frames(
+    tenure_thread *self, const tenure_jump *to, tenure_thread *other, const tenure_jump *other_to)
+{
+    tree *kept = build(self, 2, 1), *others = build(other, 2, 1);
+    TENURE_FRAME(self, kept);
+    TENURE_FRAME(other, others);
+    tenure_enter_blocking(self);
+    if (to != NULL) tenure_jump_restore(self, *to);
+    if (other_to != NULL) tenure_jump_restore(other, *other_to);
+    longjmp(jump, 1);
+}
+
+Test(precise, restored_before_the_jump)
+{
+    tenure_heap *second = precise_heap_with("max_heap=64m,torture=evacuate,torture=alloc:1,verify=after");
+    tenure_thread *self = tenure_attach(heap), *other = tenure_attach(second);
+    {
+        tree *kept = build(self, 2, 1), *others = build(other, 2, 1);
+        TENURE_FRAME(self, kept);
+        TENURE_FRAME(other, others);
+        const tenure_jump to = tenure_jump_save(self), other_to = tenure_jump_save(other);
+        if (setjmp(jump) == 0) jump_over_frames(self, &to, other, &other_to);
+        cr_assert(eq(u32, mode_of(self), TENURE__RUNNING));
+        cr_assert(eq(ptr, self->frames, to.frames));
+        cr_assert(eq(ptr, other->frames, other_to.frames));
+        clobber_stack();
+        build_and_check(self, 2);
+        build_and_check(other, 2);
+        check(kept, 2, 1);
+        check(others, 2, 1);
+    }
+    tenure_detach(self);
+    heap_end(second, other);
+}
+
+/* Stops may have looked at frames that are gone: of the record's own heap, or of another one. */
+static void restore_after_the_jump(tenure_thread *self, tenure_thread *jumps)
+{
+    const tenure_jump to = tenure_jump_save(self);
+    be_quiet();
+    if (setjmp(jump) == 0) jump_over_frames(jumps, NULL, jumps, NULL);
+    tenure_jump_restore(self, to);
+}
+Test(precise, restored_after_the_jump, .signal = SIGABRT)
+{
+    tenure_thread *self = tenure_attach(heap);
+    restore_after_the_jump(self, self);
+}
+Test(precise, restored_after_the_jump_in_another_heap, .signal = SIGABRT)
+{
+    restore_after_the_jump(tenure_attach(heap_with("max_heap=64m")), tenure_attach(heap));
 }
