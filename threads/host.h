@@ -8,6 +8,9 @@
 void tenure__host_attached(tenure__mutator *mutator);
 /* The mutator leaves: hand chunk and logs to the heap. Stop lock held, no stop going on, the caller is the owner. */
 void tenure__host_detached(tenure__mutator *mutator);
+/* Whether TENURE_FRAMEs of the mutator are open on stacks that do not run. Stop lock held, no stop going on, the caller
+ * is the owner, released. */
+bool tenure__host_frames_suspended(const tenure__mutator *mutator);
 /* The limit that the mutator's chunk allows (never 0). Owner only. */
 uintptr_t tenure__host_limit(tenure__mutator *mutator);
 /* A poll found the limit poisoned and no stop pending, or a region has ended: where torture collects. Owner, running;

@@ -50,7 +50,7 @@ void tenure__each_world(void (*fn)(tenure__world *))
     TENURE__MUST(pthread_mutex_unlock(&tenure__worlds_lock));
 }
 
-static void detach(tenure__mutator *mutator);
+static void detach(tenure__mutator *mutator, bool exits);
 
 /* --- room for held locks --- */
 
@@ -76,7 +76,7 @@ static void thread_exits(void *value)
     while (os_self.records != 0) {
         tenure__mutator *mutator = os_self.records;
         mutator->depth = 0; /* it exits from inside a region */
-        detach(mutator);
+        detach(mutator, true);
     }
     free_held(&os_self);
 }
@@ -295,16 +295,22 @@ static void free_record(struct rcu_head *head)
     tenure__tsan_release(&world->retired);
 }
 
-/* The record becomes blocked, hands over what it holds and is unlinked. */
-static void detach_released(tenure__mutator *mutator, void *unused)
+static bool has_frames(const tenure__mutator *mutator)
 {
-    (void)unused;
+    return mutator->record.frames != 0 || mutator->own_frames != 0 || tenure__host_frames_suspended(mutator);
+}
+
+/* The record becomes blocked, hands over what it holds and is unlinked. exits: the thread does. */
+static void detach_released(tenure__mutator *mutator, void *exits)
+{
     tenure__world *world = mutator->world;
     tenure__mutator *other = mutator->sibling != 0        ? mutator->sibling
                              : os_self.records != mutator ? os_self.records
                                                           : 0;
     tenure__release(mutator, TENURE__BLOCKED);
     tenure__lock_stop(world);
+    if (!*(const bool *)exits && has_frames(mutator))
+        tenure__misuse("tenure_detach", "only after the end of every TENURE_FRAME"); /* writes to self */
     tenure__host_detached(mutator);
     cds_list_del(&mutator->link);
     cds_list_del_rcu(&mutator->every_link);
@@ -328,7 +334,7 @@ static void detach_released(tenure__mutator *mutator, void *unused)
         tenure__rcu_unpark(&os_self); /* the host's own registration */
 }
 
-static void detach(tenure__mutator *mutator)
+static void detach(tenure__mutator *mutator, bool exits)
 {
     if (tenure__owns_stop(mutator)) tenure__misuse("tenure_detach", "not between stop_world and resume_world");
     /* A thread that exits inside a region is out already; taking its state back first keeps one way through here. */
@@ -336,7 +342,7 @@ static void detach(tenure__mutator *mutator)
         for (tenure__mutator *each = os_self.records; each != 0; each = each->sibling) each->depth = 0;
         tenure__reacquire(mutator);
     }
-    tenure__with_context(mutator, detach_released, 0);
+    tenure__with_context(mutator, detach_released, &exits);
 }
 
 void tenure_detach(tenure_thread *self)
@@ -344,9 +350,7 @@ void tenure_detach(tenure_thread *self)
     tenure__mutator *mutator = tenure__mutator_of(self);
     tenure__require_in(mutator, "tenure_detach");
     if (--mutator->attach_count != 0) return;
-    if (self->frames != 0 || mutator->own_frames != 0)
-        tenure__misuse("tenure_detach", "only after the end of every TENURE_FRAME"); /* writes to self */
-    detach(mutator);
+    detach(mutator, false);
     tenure__pass(&os_self, 0); /* the others: a thread that only comes and goes makes no collection */
 }
 

@@ -7,6 +7,7 @@
  * collection ends in Gen 2, so that later ones may skip it too: from then on only full collections look at it. */
 #include "lib/collection/pin.h"
 #include "lib/collection/remembered.h"
+#include "threads/host.h"
 
 enum { DORMANT_AFTER = 4, INVITE_ABOVE_STACKS = 8 };
 
@@ -55,6 +56,19 @@ static void pin_entered_from(tenure__worker *worker, const tenure__mutator *muta
             found = is_on(frame, stack->frames);
         if (found) pin_frames(worker, frame);
     }
+}
+
+/* A stop: what a stack has open is written by whoever runs on it. */
+bool tenure__host_frames_suspended(const tenure__mutator *mutator)
+{
+    tenure_heap *heap = mutator->record.heap;
+    bool found = false;
+    if (mutator->own_stack_pointer == 0) return false; /* it never ran on another stack */
+    tenure__world_stop(&heap->world, true);
+    for (const struct tenure_stack *stack = heap->roots.stacks; stack != 0; stack = stack->next)
+        found |= stack->frames != 0 && stack->frames->self == &mutator->record;
+    tenure__world_resume(&heap->world);
+    return found;
 }
 
 static void pin_lock(tenure__worker *worker, const _Atomic(tenure__lock *) *lock)

@@ -153,6 +153,45 @@ Test(fibers, frames_are_a_stacks_own)
     heap = conservative;
 }
 
+/* They end in the record of who opened them. */
+Test(fibers, detach_with_frames_of_a_suspended_stack, .signal = SIGABRT)
+{
+    heap = precise_heap_with("max_heap=128m");
+    tenure_thread *self = tenure_attach(heap);
+    fiber_start(0, 1);
+    makecontext(&fibers[0].context, (void (*)(void))run_framed, 1, 0);
+    resume(self, &fibers[0]);
+    be_quiet();
+    tenure_detach(self);
+}
+
+static void *resume_in_thread(void *index)
+{
+    tenure_thread *self = tenure_attach(heap);
+    while (!fibers[(uintptr_t)index].ended) resume(self, &fibers[(uintptr_t)index]);
+    tenure_detach(self);
+    return NULL;
+}
+
+/* Those of others, and of stacks that were given up, are none of its business. */
+Test(fibers, detach_beside_frames_of_other_stacks)
+{
+    tenure_heap *conservative = heap;
+    heap = precise_heap_with("max_heap=128m");
+    tenure_thread *self = tenure_attach(heap);
+    for (unsigned i = 0; i < 3; i++) {
+        fiber_start(i, 3);
+        makecontext(&fibers[i].context, (void (*)(void))run_framed, 1, i);
+    }
+    resume(self, &fibers[0]);
+    resume(self, &fibers[1]);
+    join_blocked(self, start_thread(resume_in_thread, (void *)2));
+    while (!fibers[0].ended) resume(self, &fibers[0]);
+    for (unsigned i = 0; i < 3; i++) fiber_end(&fibers[i]);
+    heap_end(heap, self);
+    heap = conservative;
+}
+
 /* What the region of one stack uses stays where it is while a callback runs another stack, which is in a region too. */
 static flag collected;
 static void *collect_all(void *arg)
