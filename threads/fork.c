@@ -144,6 +144,7 @@ static void prepare(void)
 {
     tenure__os_thread *os = tenure__os_thread_self();
     if (os->in_phase) tenure__misuse("fork", "not from what runs in a stop (trace functions, root callbacks, walks)");
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &os->cancel_state); /* liburcu sleeps in calls of the system */
     tenure__pass(os, 0);
     if (os->records == 0) tenure__rcu_park(os);
     if (os->records == 0 || os->records->depth != 0)
@@ -188,12 +189,12 @@ static void come_back(tenure__mutator *mutator, void *unused)
 static void come_back_as_prepared(void)
 {
     tenure__os_thread *os = tenure__os_thread_self();
-    if (os->records != 0 && os->records->depth == 0) {
+    if (os->records != 0 && os->records->depth == 0)
         tenure__with_context(os->records, come_back, 0);
-        return;
-    }
-    resume_everything();
+    else
+        resume_everything();
     if (os->records == 0) tenure__rcu_unpark(os);
+    pthread_setcancelstate(os->cancel_state, 0);
 }
 
 static void parent(void)

@@ -127,6 +127,7 @@ struct tenure__os_thread {
     bool rcu_comes_back; /* it was online when it was released */
     bool in_phase;       /* works for a stop: what it calls may not fork */
     unsigned fork_holds; /* tenure__fork_hold */
+    int cancel_state;    /* while it forks: what it was */
     unsigned entered;    /* calls of tenure_enter from a region that have not ended */
     bool inside;         /* for the thread's signal handlers: a call is changing what another would need */
 

@@ -342,7 +342,10 @@ static void detach(tenure__mutator *mutator, bool exits)
         for (tenure__mutator *each = os_self.records; each != 0; each = each->sibling) each->depth = 0;
         tenure__reacquire(mutator);
     }
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* liburcu's thread may have to be started */
     tenure__with_context(mutator, detach_released, &exits);
+    pthread_setcancelstate(state, 0);
 }
 
 void tenure_detach(tenure_thread *self)

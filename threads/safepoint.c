@@ -458,11 +458,14 @@ void tenure__outside(void (*fn)(void *), void *arg)
 {
     tenure__os_thread *os = tenure__os_thread_self();
     tenure__mutator *mutator = os->records;
+    int state;
     tenure__pass(os, 0);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* fn may join, print, hold locks */
     if (mutator == 0 || mutator->depth != 0)
         fn(arg);
     else
         tenure__with_context(mutator, run_outside, &(struct outside) { fn, arg });
+    pthread_setcancelstate(state, 0);
 }
 
 /* --- tenure_stop_world --- */

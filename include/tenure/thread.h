@@ -5,7 +5,10 @@
  *
  * fork: a safepoint; may block until stops that other threads own are over. The child has the calling thread alone,
  * attached as it was, and may go on with every heap; what only other threads' stacks held is gone. A read-side section
- * of RCU ends. Not from trace functions and root callbacks (aborts). Asynchronous cancellation only inside regions. */
+ * of RCU ends. Not from trace functions and root callbacks (aborts).
+ *
+ * Of what waits, the calls of io.h and the waits for conditions and semaphores are cancellation points. Asynchronous
+ * cancellation only inside regions. */
 #ifndef TENURE_THREAD_H
 #define TENURE_THREAD_H
 

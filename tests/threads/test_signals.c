@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 
 static tenure_heap *heap;
 static void begin(void) { heap = heap_with("max_heap=128m,gen0=512k"); }
@@ -344,4 +345,30 @@ Test(signals, threads_end_inside_regions)
     collect_and_litter(self);
     verify(self);
     tenure_detach(self);
+}
+
+/* What waits while others are kept out is no cancellation point, nor what is left half done. */
+static pid_t forked;
+static void *is_cancelled_later(void *arg)
+{
+    tenure_heap *other = heap_with("max_heap=64m");
+    tenure_thread *self = tenure_attach(heap);
+    pthread_cancel(pthread_self());
+    REQUIRE(tenure_heap_destroy(other) == TENURE_OK);
+    tenure_detach(self); /* the first: it starts a thread */
+    atomic_store(&up, 1);
+    forked = fork();
+    if (forked == 0) _exit(0);
+    atomic_store(&up, 2);
+    pthread_testcancel();
+    REQUIRE(false);
+    return arg;
+}
+
+Test(signals, cancellation_waits)
+{
+    if (NO_CANCELLING) return;
+    join_thread(start_thread(is_cancelled_later, NULL));
+    cr_assert(eq(int, atomic_load(&up), 2));
+    cr_assert(eq(int, waitpid(forked, NULL, 0), forked));
 }
