@@ -80,7 +80,7 @@ tenure_status tenure__arena_create(tenure_heap *heap)
     }
     atomic_store(&heap->large_frontier, heap->large_start);
     atomic_store(&heap->large_committed, heap->large_start);
-    heap->large_rover = heap->large_start;
+    heap->large_rover = heap->large_held = heap->large_start;
     heap->large_missing = UINT32_MAX;
     return TENURE_OK;
 }
@@ -372,6 +372,7 @@ void tenure__run_give(tenure_heap *heap, uint32_t head)
     const uint32_t blocks = heap->blocks[head].run_blocks;
     tenure__poison(tenure__block_start(heap, head), (size_t)blocks << TENURE__BLOCK_SHIFT);
     heap->large_missing = UINT32_MAX;
+    if (head < heap->large_held) heap->large_held = head;
     for (uint32_t i = head; i < head + blocks; i++) {
         atomic_store_explicit(&heap->blocks[i].flags, 0, memory_order_relaxed);
         tenure__set_kind(heap, i, TENURE__KIND_FREE);
@@ -465,7 +466,7 @@ static bool return_run(tenure_heap *heap)
     tenure__lock_stop(&heap->world);
     tenure__own_lock(&heap->large_lock);
     const uint32_t end = atomic_load_explicit(&heap->large_frontier, memory_order_relaxed);
-    uint32_t from = heap->large_start;
+    uint32_t from = heap->large_held;
     while (from < end && (tenure__kind_of(heap, from) != TENURE__KIND_FREE || heap->blocks[from].returned)) from++;
     uint32_t to = from;
     for (; to < end && to - from < AT_ONCE && tenure__kind_of(heap, to) == TENURE__KIND_FREE &&
@@ -474,6 +475,7 @@ static bool return_run(tenure_heap *heap)
         heap->blocks[to].returned = 1; /* reserved and returned: a forked child knows whose it was */
         tenure__set_kind(heap, to, TENURE__KIND_RESERVED);
     }
+    heap->large_held = to;
     tenure__own_unlock(&heap->large_lock);
     tenure__unlock_stop(&heap->world);
     if (from == to) return false;
@@ -485,7 +487,10 @@ static bool return_run(tenure_heap *heap)
         heap->blocks[i].returned = given;
         tenure__set_kind(heap, i, TENURE__KIND_FREE);
     }
-    if (given) count_returned(heap, to - from);
+    if (given)
+        count_returned(heap, to - from);
+    else if (from < heap->large_held)
+        heap->large_held = from;
     tenure__own_unlock(&heap->large_lock);
     tenure__unlock_stop(&heap->world);
     return given;
@@ -521,6 +526,7 @@ void tenure__arena_forked(tenure_heap *heap)
 {
     const uint32_t end = atomic_load_explicit(&heap->large_frontier, memory_order_relaxed);
     heap->large_missing = UINT32_MAX;
+    heap->large_held = heap->large_start;
     atomic_store_explicit(&heap->populators, 0, memory_order_relaxed);
     for (uint32_t block = heap->large_start; block < end; block++) {
         if (tenure__kind_of(heap, block) != TENURE__KIND_RESERVED) continue;

@@ -252,6 +252,7 @@ struct tenure_heap {
     _Atomic uint32_t large_committed;
     uint32_t large_rover;   /* large lock */
     uint32_t large_missing; /* no free run of that length is below the frontier since one was freed last; large lock */
+    uint32_t large_held;    /* no free run below holds memory; large lock */
     pthread_mutex_t large_lock;
     pthread_mutex_t upkeep_lock;         /* who populates or returns memory: a fork waits for it */
     _Atomic uint32_t upkeep_steps;       /* odd: somebody is in a step under that lock */
