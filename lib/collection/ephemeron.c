@@ -113,10 +113,18 @@ static bool may_wait(uintptr_t waiter)
         link_of(waiter), &expected, END, memory_order_relaxed, memory_order_relaxed);
 }
 
+/* What is older than the condemned was counted when it became so; a full collection counts all, frozen ones too. */
+static void count(tenure__worker *worker, uintptr_t ephemeron)
+{
+    if (worker->heap->condemned == 2 || (!worker->older && !worker->immediate))
+        worker->ephemerons[tenure__final_generation(worker->heap, tenure__block_index(worker->heap, ephemeron))]++;
+}
+
 bool tenure__ephemeron_holds(tenure__worker *worker, uintptr_t ephemeron)
 {
     worker->ephemeron_looks++;
     if (key_of(ephemeron) == 0) return false;
+    count(worker, ephemeron);
     const uintptr_t awaited = awaits(worker->heap, ephemeron);
     if (awaited == 0) return true;
     if (may_wait(ephemeron)) wait(worker, ephemeron, awaited);
@@ -179,25 +187,33 @@ void tenure__ephemerons_clear(tenure_heap *heap, bool last)
 
 void tenure__ephemerons_count(tenure_heap *heap)
 {
-    uint64_t looks = 0;
+    tenure__waiting *waiting = &heap->waiting;
+    for (int generation = 0; generation <= heap->condemned; generation++) waiting->alive[generation] = 0;
+    heap->ephemeron_looks = 0;
     for (unsigned i = 0; i < heap->worker_count; i++) {
-        looks += heap->workers[i].ephemeron_looks;
-        heap->workers[i].ephemeron_looks = 0;
+        tenure__worker *worker = &heap->workers[i];
+        heap->ephemeron_looks += worker->ephemeron_looks;
+        worker->ephemeron_looks = 0;
+        for (unsigned generation = 0; generation < 3; generation++) {
+            waiting->alive[generation] += worker->ephemerons[generation];
+            worker->ephemerons[generation] = 0;
+        }
     }
-    heap->ephemeron_looks = looks;
-    /* A full collection has looked at every one that lives. */
-    if (heap->marking) atomic_store_explicit(&heap->waiting.count, looks, memory_order_relaxed);
+    waiting->peak = atomic_load_explicit(&waiting->count, memory_order_relaxed);
+    atomic_store_explicit(
+        &waiting->count, waiting->alive[0] + waiting->alive[1] + waiting->alive[2], memory_order_relaxed);
 }
 
 /* --- mutators --- */
 
-/* As many chains as ephemerons there may be. Outside stops the chains are empty, so growing moves nothing; without
- * memory they stay as they are, only longer. A running mutator, with the lock. */
-static void grow_locked(tenure__waiting *waiting, uint64_t count)
+/* As many chains as there may be ephemerons, or were before the last collection: as many may come again. Outside stops
+ * the chains are empty, so nothing moves; without memory they stay as they are. A running mutator, with the lock. */
+static void fit_locked(tenure__waiting *waiting, uint64_t count)
 {
-    unsigned log2 = waiting->log2 > FIRST_LOG2 ? waiting->log2 : FIRST_LOG2;
-    while (((uint64_t)1 << log2) < count) log2++;
-    if (waiting->chains != 0 && log2 == waiting->log2) return;
+    enum { ROOM_LOG2 = 2 }; /* so much too large is left so: it need not change with every collection */
+    unsigned log2 = FIRST_LOG2;
+    while (((uint64_t)1 << log2) < count || ((uint64_t)1 << log2) < waiting->peak) log2++;
+    if (waiting->chains != 0 && log2 <= waiting->log2 && waiting->log2 <= log2 + ROOM_LOG2) return;
     _Atomic uintptr_t *chains = tenure__calloc((size_t)1 << log2, sizeof *chains);
     _Atomic uint64_t *touched = tenure__calloc(((size_t)1 << log2) / 4096 + 1, sizeof *touched);
     if (chains == 0 || touched == 0) {
@@ -219,7 +235,7 @@ bool tenure__ephemerons_reserve(tenure__allocator *allocator)
     tenure__waiting *waiting = &allocator->mutator.record.heap->waiting;
     const uint64_t count = atomic_fetch_add_explicit(&waiting->count, COUNT_STEP, memory_order_relaxed) + COUNT_STEP;
     tenure__own_lock(&waiting->lock);
-    grow_locked(waiting, count);
+    fit_locked(waiting, count);
     const bool done = waiting->chains != 0;
     tenure__own_unlock(&waiting->lock);
     if (!done) allocator->ephemerons--;

@@ -33,10 +33,12 @@ static void append(tenure__records *list, uintptr_t record)
     list->tail = record;
 }
 
-void tenure__record_keep_in(tenure_heap *heap, unsigned kind, uintptr_t now, unsigned of_targets)
+unsigned tenure__record_keep_in(tenure_heap *heap, unsigned kind, uintptr_t now, unsigned of_targets)
 {
     const unsigned of_record = tenure__final_generation(heap, tenure__block_index(heap, now));
-    append(&heap->records[kind][of_record < of_targets ? of_record : of_targets], now);
+    const unsigned generation = of_record < of_targets ? of_record : of_targets;
+    append(&heap->records[kind][generation], now);
+    return generation;
 }
 
 void tenure__record_keep(tenure_heap *heap, unsigned kind, uintptr_t now, uintptr_t target)

@@ -106,7 +106,7 @@ static void settle_entry(tenure_heap *heap, unsigned kind, uintptr_t was)
         if (entry->other != other) __atomic_store_n(&entry->other, other, __ATOMIC_RELAXED);
         if (generation_of(heap, other) < youngest) youngest = generation_of(heap, other);
     }
-    tenure__record_keep_in(heap, kind, now, youngest);
+    heap->workers[0].ephemerons[tenure__record_keep_in(heap, kind, now, youngest)]++;
 }
 
 /* The body is the daemon's from here on: it may be gone. */

@@ -87,6 +87,7 @@ typedef struct tenure__worker {
     uint64_t copied_granules[TENURE__AGES];         /* by age of the block that they came from */
     uint64_t copied_objects, pinned_objects, stayed_objects, logged_objects;
     uint64_t ephemeron_looks; /* at ephemerons, in this collection */
+    uint64_t ephemerons[3];   /* that this collection was to look at and that live, by the generation they end in */
     uint64_t nospace;         /* torture: every other copy finds no memory */
     uintptr_t stack[TENURE__STACK_WORDS];
 } tenure__worker;

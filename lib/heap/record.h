@@ -138,8 +138,10 @@ typedef struct tenure__waiting {
     _Atomic uintptr_t *chains; /* 0: there never was an ephemeron */
     _Atomic uint64_t *touched; /* a bit for every 64 chains: some of them were used in this collection */
     unsigned log2;             /* of the number of chains */
-    _Atomic uint64_t count;    /* ephemerons that there may be: alive at the last full collection, or made since */
-    pthread_mutex_t lock;      /* for growing: running mutators, as above */
+    _Atomic uint64_t count;    /* who may wait: alive after the last collection, or made since */
+    uint64_t alive[3];         /* by generation, after the last collection of it; stopped */
+    uint64_t peak;             /* the count just before the last collection; written while stopped */
+    pthread_mutex_t lock;      /* for changing their number: running mutators, as above */
 } tenure__waiting;
 
 #endif

@@ -239,6 +239,78 @@ Test(ephemeron, many_of_one_key)
     for (uint32_t i = 0; i < MANY; i++) cr_assert(tenure_ephemeron_value(self, l.pairs[i]) == NULL);
 }
 
+/* --- the table: as large as there are ephemerons, or were between two collections --- */
+
+static uint64_t chains(void) { return (uint64_t)1 << heap->waiting.log2; }
+
+enum { RECENT = 100, SHORT_LIVED = 200000 };
+
+Test(ephemeron, the_dead_take_no_room)
+{
+    restart("max_heap=64m,gen0=512k");
+    TENURE_LOCALS(self, l, tenure_ephemeron * *recent;);
+    l.recent = TENURE_NEW_REFS(self, tenure_ephemeron, RECENT);
+    for (uint32_t i = 0; i < SHORT_LIVED; i++) {
+        node *key = fresh(i);
+        tenure_ephemeron *pair = ephemeron(key, key);
+        TENURE_SET_AT(self, l.recent, i % RECENT, pair);
+    }
+    cr_expect(eq(u64, stats_of(heap).collections[2], 0));
+    cr_expect(lt(u64, chains(), SHORT_LIVED / 4));
+}
+
+static void entries_take_no_room(tenure_weakness weakness, bool old_keys)
+{
+    restart("max_heap=64m,gen0=512k");
+    TENURE_LOCALS(self, l, tenure_weakmap * map; node * key; node * value;);
+    l.map = tenure_weakmap_new(self, weakness, NULL, NULL, NULL);
+    l.key = fresh(1);
+    if (old_keys)
+        for (unsigned i = 0; i < 2; i++) collect(self, TENURE_GEN1);
+    for (uint32_t i = 0; i < SHORT_LIVED; i++) {
+        if (!old_keys) l.key = fresh(i);
+        l.value = fresh(i);
+        cr_assert(eq(int, tenure_weakmap_put(self, l.map, l.key, l.value), TENURE_OK));
+        if (i % 64 == 0) tenure_poll(self);
+    }
+    cr_expect(eq(u64, stats_of(heap).collections[2], 0));
+    cr_expect(lt(u64, chains(), SHORT_LIVED / 4));
+}
+Test(ephemeron, dead_entries_take_no_room)
+{
+    for (unsigned i = 0; i < 4; i++) entries_take_no_room(i / 2 == 0 ? TENURE_WEAK_KEYS : TENURE_WEAK_BOTH, i % 2 != 0);
+}
+
+Test(ephemeron, the_table_grows_and_shrinks)
+{
+    enum { MANY = 50000 };
+    restart("max_heap=256m");
+    TENURE_LOCALS(self, l, tenure_ephemeron * *pairs; node * key;);
+    l.pairs = TENURE_NEW_REFS(self, tenure_ephemeron, MANY);
+    l.key = fresh(1);
+    for (uint32_t i = 0; i < MANY; i++) {
+        tenure_ephemeron *pair = ephemeron(l.key, l.key);
+        TENURE_SET_AT(self, l.pairs, i, pair);
+    }
+    const tenure_generation generations[] = { TENURE_GEN0, TENURE_GEN1, TENURE_GEN1, TENURE_GEN0, TENURE_GEN0,
+        TENURE_GEN2, TENURE_GEN1, TENURE_GEN0 };
+    for (unsigned round = 0; round < sizeof generations / sizeof generations[0]; round++) {
+        collect(self, generations[round]);
+        for (unsigned i = 0; i < 100; i++) ephemeron(l.key, l.key);
+        cr_expect(le(u64, MANY, chains()), "round %u", round);
+        cr_expect(le(u64, chains(), 4 * MANY), "round %u", round);
+    }
+    cr_assert(eq(int, tenure_freeze(self), TENURE_OK));
+    for (unsigned i = 0; i < 2; i++) collect(self, TENURE_GEN2);
+    for (unsigned i = 0; i < 100; i++) ephemeron(l.key, l.key);
+    cr_expect(le(u64, MANY, chains()));
+    cr_assert(eq(int, tenure_unfreeze(self), TENURE_OK));
+    l.pairs = NULL;
+    for (unsigned i = 0; i < 2; i++) collect(self, TENURE_GEN2);
+    for (unsigned i = 0; i < 100; i++) ephemeron(l.key, l.key);
+    cr_expect(lt(u64, chains(), MANY / 8));
+}
+
 /* A sparse block keeps what is pinned in Gen 1 while the ephemeron becomes Gen 2. */
 Test(ephemeron, pinned_key_and_value)
 {
