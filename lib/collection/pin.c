@@ -281,7 +281,8 @@ static void pin_phase(void *arg, unsigned index, bool may_trace)
                 INVITE_ABOVE_STACKS &&
             heap->options.workers > 1)
             tenure__gang_invite(&heap->world.gang, heap->options.workers - 1, false);
-        for (size_t i = 0; i < heap->roots.pin_count; i++) tenure__pin_object(worker, heap->roots.pins[i].object, true);
+        const tenure__ranges *pins = &heap->roots.pins;
+        for (size_t i = 0; i < pins->count; i++) tenure__pin_object(worker, pins->items[i].start, true);
         pin_ranges(worker, &heap->roots.ambiguous);
         pin_ranges(worker, &heap->roots.program);
         pin_fibers(worker);

@@ -79,21 +79,17 @@ static void add_range(tenure_heap *heap, void *arg)
 {
     (void)heap;
     struct change *change = arg;
-    tenure__ranges *ranges = change->ranges;
-    change->done = grow((void **)&ranges->items, &ranges->capacity, ranges->count, sizeof ranges->items[0]);
-    if (change->done) ranges->items[ranges->count++] = (tenure__range) { change->start, change->end };
+    change->done = tenure__ranges_add(change->ranges, (tenure__range) { change->start, change->end });
 }
 
 static void remove_range(tenure_heap *heap, void *arg)
 {
     (void)heap;
     struct change *change = arg;
-    tenure__ranges *ranges = change->ranges;
-    for (size_t i = ranges->count; i-- > 0 && !change->done;)
-        if (ranges->items[i].start == change->start) {
-            ranges->items[i] = ranges->items[--ranges->count];
-            change->done = true;
-        }
+    tenure__range *range = tenure__ranges_find(change->ranges, change->start);
+    if (range == 0) return;
+    tenure__ranges_remove(change->ranges, range);
+    change->done = true;
 }
 
 static tenure_status range_status(tenure_heap *heap, tenure__ranges *ranges, void *start, size_t bytes)
@@ -184,13 +180,11 @@ static int add_segments(struct dl_phdr_info *info, size_t size, void *arg)
     for (unsigned i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *header = &info->dlpi_phdr[i];
         if (header->p_type != PT_LOAD || (header->p_flags & PF_W) == 0) continue;
-        tenure__ranges *found = &enumeration->found;
-        if (!grow((void **)&found->items, &found->capacity, found->count, sizeof found->items[0])) {
+        const uintptr_t start = info->dlpi_addr + header->p_vaddr;
+        if (!tenure__ranges_add(&enumeration->found, (tenure__range) { start, start + header->p_memsz })) {
             enumeration->failed = true;
             return 1;
         }
-        const uintptr_t start = info->dlpi_addr + header->p_vaddr;
-        found->items[found->count++] = (tenure__range) { start, start + header->p_memsz };
     }
     return 0;
 }
@@ -214,11 +208,11 @@ tenure_status tenure_root_program(tenure_heap *heap)
 {
     struct enumeration enumeration = { 0 };
     if (!enumerate_program(&enumeration)) {
-        free(enumeration.found.items);
+        tenure__ranges_destroy(&enumeration.found);
         return TENURE_ENOMEM;
     }
     tenure__with_stop_lock(heap, replace_program, &enumeration);
-    free(enumeration.found.items);
+    tenure__ranges_destroy(&enumeration.found);
     return TENURE_OK;
 }
 
@@ -230,7 +224,7 @@ void tenure__roots_refresh(tenure_heap *heap)
         replace_program(heap, &enumeration);
         tenure__unlock_stop(&heap->world);
     }
-    free(enumeration.found.items);
+    tenure__ranges_destroy(&enumeration.found);
 }
 
 /* --- handles --- */
@@ -338,33 +332,20 @@ struct pin_change {
     bool done;
 };
 
-static struct pin *find_pin(tenure__roots *roots, uintptr_t object)
-{
-    for (size_t i = 0; i < roots->pin_count; i++)
-        if (roots->pins[i].object == object) return &roots->pins[i];
-    return 0;
-}
-
 static void add_pin(tenure_heap *heap, void *arg)
 {
     struct pin_change *change = arg;
-    tenure__roots *roots = &heap->roots;
-    struct pin *pin = find_pin(roots, *change->object);
-    if (pin == 0) {
-        if (!grow((void **)&roots->pins, &roots->pin_capacity, roots->pin_count, sizeof roots->pins[0])) return;
-        pin = &roots->pins[roots->pin_count++];
-        *pin = (struct pin) { *change->object, 0 };
-    }
-    pin->count++;
-    change->done = true;
+    tenure__range *pin = tenure__ranges_find(&heap->roots.pins, *change->object);
+    if (pin != 0) pin->end++;
+    change->done = pin != 0 || tenure__ranges_add(&heap->roots.pins, (tenure__range) { *change->object, 1 });
 }
 
 static void remove_pin(tenure_heap *heap, void *arg)
 {
     struct pin_change *change = arg;
-    struct pin *pin = find_pin(&heap->roots, *change->object);
+    tenure__range *pin = tenure__ranges_find(&heap->roots.pins, *change->object);
     if (pin == 0) return;
-    if (--pin->count == 0) *pin = heap->roots.pins[--heap->roots.pin_count];
+    if (--pin->end == 0) tenure__ranges_remove(&heap->roots.pins, pin);
     change->done = true;
 }
 
@@ -539,15 +520,13 @@ void tenure__roots_settle(tenure_heap *heap)
 void tenure__roots_destroy(tenure_heap *heap)
 {
     tenure__roots *roots = &heap->roots;
-    free(roots->slots.items);
-    free(roots->precise.items);
-    free(roots->ambiguous.items);
-    free(roots->program.items);
+    tenure__ranges *const lists[] = { &roots->slots, &roots->precise, &roots->ambiguous, &roots->program,
+        &roots->pins };
+    for (unsigned i = 0; i < sizeof lists / sizeof lists[0]; i++) tenure__ranges_destroy(lists[i]);
     free(roots->callbacks);
     for (size_t i = 0; i < roots->handle_count; i++) free(roots->handles[i]);
     free(roots->handles);
     free(roots->young_handles);
-    free(roots->pins);
     while (roots->stacks != 0) {
         tenure_stack *stack = roots->stacks;
         roots->stacks = stack->next;

@@ -137,6 +137,7 @@ typedef struct tenure__range {
 typedef struct tenure__ranges {
     tenure__range *items;
     size_t count, capacity;
+    uint32_t *places; /* for finding them: ranges.c */
 } tenure__ranges;
 
 typedef struct tenure__root_callback {
@@ -184,11 +185,7 @@ typedef struct tenure__roots {
     tenure_handle *free_handles;
     tenure_handle **young_handles;
     size_t young_count, young_capacity;
-    struct pin {
-        uintptr_t object;
-        size_t count;
-    } * pins;
-    size_t pin_count, pin_capacity;
+    tenure__ranges pins; /* start: the object; end: how often it was pinned */
     struct tenure_stack *stacks;
     struct tenure__found *found; /* what callers of lib/inspect/ are being told of */
     _Atomic bool program_wanted; /* for ever; relaxed: a leader who misses it began before that call returned */
@@ -469,6 +466,15 @@ void tenure__arena_forked(tenure_heap *heap);
 void tenure__index_push(tenure__index_stack *stack, uint32_t *next, uint32_t index);
 void tenure__blocks_push(tenure_heap *heap, tenure__index_stack *stack, uint32_t block);
 uint32_t tenure__blocks_pop(tenure_heap *heap, tenure__index_stack *stack);
+
+/* --- ranges.c --- */
+
+/* False: no memory. The same start may be there more than once. */
+bool tenure__ranges_add(tenure__ranges *ranges, tenure__range range);
+/* The last with that start; NULL: none. Until the next change. */
+tenure__range *tenure__ranges_find(const tenure__ranges *ranges, uintptr_t start);
+void tenure__ranges_remove(tenure__ranges *ranges, tenure__range *item);
+void tenure__ranges_destroy(tenure__ranges *ranges);
 
 /* --- packets.c --- */
 

@@ -145,8 +145,9 @@ static void each_handle(void *arg, uintptr_t handle, uintptr_t object)
 static void each_pin(walk *to)
 {
     set_kind(to, TENURE_ROOT_PIN, TENURE__REFERENCE_WORD, 0);
-    for (size_t i = 0; i < to->heap->roots.pin_count; i++) {
-        to->word.value = to->heap->roots.pins[i].object;
+    const tenure__ranges *pins = &to->heap->roots.pins;
+    for (size_t i = 0; i < pins->count; i++) {
+        to->word.value = pins->items[i].start;
         to->fn(to->arg, &to->word);
     }
 }
