@@ -15,8 +15,7 @@ typedef void tenure__record_fn(tenure_heap *heap, unsigned kind, uintptr_t was);
 void tenure__records_settle(tenure_heap *heap, unsigned kind, tenure__record_fn *fn);
 /* Links the record where it belongs from now on; it and its target where they are now. */
 void tenure__record_keep(tenure_heap *heap, unsigned kind, uintptr_t now, uintptr_t target);
-/* The same for a record that hangs on several objects, the youngest of which is of that generation. Returns the list's.
- */
+/* The same for a record that hangs on several objects, the youngest of which is of that generation; returns where. */
 unsigned tenure__record_keep_in(tenure_heap *heap, unsigned kind, uintptr_t now, unsigned of_targets);
 /* After records were kept outside of tenure__records_settle. */
 void tenure__records_end(tenure_heap *heap, unsigned kind);
