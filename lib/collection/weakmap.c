@@ -1,6 +1,7 @@
 /* Weak maps as the program uses them. The table is liburcu's rculfhash, without its own resizing, which allocates when
  * it likes: the daemon enlarges it. Between the start of a look-up and the use of what it found there is no safepoint,
- * so no stop moves or frees anything; nodes are freed a grace period after they were unlinked. */
+ * so no stop moves or frees anything; nodes are freed a grace period after they were unlinked. Whoever removes an entry
+ * unlinks its node: dead nodes of a key that comes and goes would lie in every search's way until the daemon's turn. */
 #include "lib/collection/weakmap.h"
 #include "lib/collection/cycle.h"
 #include "lib/collection/ephemeron.h"
@@ -120,6 +121,7 @@ bool tenure_weakmap_remove(tenure_thread *self, tenure_weakmap *map, const void 
                                                            memory_order_relaxed, memory_order_relaxed)) {}
     if (node != 0) {
         __atomic_store_n(&entry_at(entry)->node, 0, __ATOMIC_RELAXED);
+        tenure__map_node_unlink(node);
         const bool first = atomic_load_explicit(&heap->dead_nodes, memory_order_relaxed) == 0;
         tenure__map_node_retire(heap, node);
         if (first) tenure__daemon_poke(heap);
@@ -157,20 +159,17 @@ static void fill(tenure__map_entry *entry, tenure__map_record *map, void *key, v
 
 /* Puts the entry into the table, or finds the one that is there; returns who is there in the end. *fresh: a node, taken
  * (0) if it was needed. */
-static tenure__map_entry *place(tenure_heap *heap, const struct probe *probe, unsigned long hash,
-    tenure__map_entry *entry, tenure__map_node **fresh, bool replace)
+static tenure__map_entry *place(
+    const struct probe *probe, unsigned long hash, tenure__map_entry *entry, tenure__map_node **fresh, bool replace)
 {
-    tenure__map_body *body = (*fresh)->body;
     for (;;) {
         __atomic_store_n(&entry->node, *fresh, __ATOMIC_RELAXED);
         atomic_store_explicit(&(*fresh)->entry, (uintptr_t)entry, memory_order_relaxed);
         tenure__tsan_release(*fresh);
-        struct cds_lfht_node *link = cds_lfht_add_unique(body->table, hash, match, probe, &(*fresh)->link);
+        struct cds_lfht_node *link = cds_lfht_add_unique(probe->body->table, hash, match, probe, &(*fresh)->link);
         tenure__map_node *node = caa_container_of(link, tenure__map_node, link);
         if (node == *fresh) {
             *fresh = 0;
-            atomic_fetch_add_explicit(&body->count, 1, memory_order_relaxed);
-            tenure__map_grown(heap, body);
             return entry;
         }
         uintptr_t there = entry_of(node);
@@ -186,6 +185,12 @@ static tenure__map_entry *place(tenure_heap *heap, const struct probe *probe, un
             return entry;
         }
     }
+}
+
+static void count_node(tenure__map_body *body, int change)
+{
+    atomic_fetch_add_explicit(&body->count, (uint64_t)change, memory_order_relaxed);
+    atomic_fetch_add_explicit(&body->nodes, (uint64_t)change, memory_order_seq_cst); /* see enlarge */
 }
 
 /* The entry that is there in the end; NULL and ENOMEM. */
@@ -209,20 +214,26 @@ static tenure__map_entry *put(tenure_thread *self, void *map, void *key, void *v
         return 0;
     }
     /* From here on no safepoint: everything stays where it is. */
-    const struct probe probe = { map_of(map)->body, key };
+    tenure__map_body *body = map_of(map)->body;
+    const struct probe probe = { body, key };
     memset(fresh, 0, sizeof *fresh);
-    fresh->body = map_of(map)->body;
+    fresh->body = body;
     fill(entry, map_of(map), key, value);
     if (by_identity) tenure_identity_hash(self, key);
     unsigned long hash = 0;
     hash_of(self, &probe, &hash);
+    count_node(body, 1); /* before it can be found: whoever removes it then counts it out */
     const enum tenure__rcu_section section = tenure__rcu_section_begin();
-    tenure__map_entry *there = place(self->heap, &probe, hash, entry, &fresh, replace);
+    tenure__map_entry *there = place(&probe, hash, entry, &fresh, replace);
     tenure__rcu_section_end(section);
     if (there == entry)
         tenure__record_link(allocator, TENURE__ENTRIES, &entry->record);
     else
         entry->record.target = 0; /* garbage: it is in no list */
+    if (fresh == 0)
+        tenure__map_grown(self->heap, body);
+    else
+        count_node(body, -1);
     free(fresh);
     return there;
 }

@@ -32,7 +32,7 @@ typedef struct tenure__map_node {
     _Atomic uintptr_t entry;
     tenure__map_body *body;
     union {
-        struct tenure__map_node *next; /* of those that the daemon unlinks, or has unlinked */
+        struct tenure__map_node *next; /* of those that wait for the daemon, or for walks */
         struct rcu_head retired;
     };
 } tenure__map_node;
@@ -56,12 +56,15 @@ void tenure__maps_settle(tenure_heap *heap);
  * stop, for lib/inspect/; fn does not begin a read-side section. */
 void tenure__map_each_entry(uintptr_t map, tenure__reference_fn *fn, void *arg);
 
-/* A node was added to the map. Running mutators. */
+/* A node was added to the map, and counted before. Running mutators. */
 void tenure__map_grown(tenure_heap *heap, tenure__map_body *body);
+/* Out of the table with it, if it is still there. Whoever made its entry go, or the daemon; a read-side section. */
+void tenure__map_node_unlink(tenure__map_node *node);
 /* Lets go of the node: its entry is gone. Whoever made it so. */
 void tenure__map_node_retire(tenure_heap *heap, tenure__map_node *node);
 
-/* Unlinks dead nodes, frees dead maps, enlarges tables. Daemon; and at the heap's end, for all maps. */
+/* Unlinks nodes that died in stops, frees dead nodes and maps, enlarges tables. Daemon; and at the heap's end, for all
+ * maps. */
 void tenure__maps_upkeep(tenure_heap *heap);
 bool tenure__maps_wait_for_upkeep(const tenure_heap *heap);
 void tenure__maps_destroy(tenure_heap *heap);

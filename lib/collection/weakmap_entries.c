@@ -146,12 +146,16 @@ static void free_node(struct rcu_head *head)
     free(node);
 }
 
+void tenure__map_node_unlink(tenure__map_node *node)
+{
+    if (cds_lfht_del(node->body->table, &node->link) == 0)
+        atomic_fetch_sub_explicit(&node->body->nodes, 1, memory_order_relaxed);
+}
+
 /* To be freed when no walk can stand on it any more. */
-static void unlink_node(tenure_heap *heap, tenure__map_node *node)
+static void free_later(tenure_heap *heap, tenure__map_node *node)
 {
     tenure__map_body *body = node->body;
-    cds_lfht_del(body->table, &node->link);
-    atomic_fetch_sub_explicit(&body->nodes, 1, memory_order_relaxed);
     node->next = body->since;
     body->since = node;
     if (body->waits) return;
@@ -160,12 +164,13 @@ static void unlink_node(tenure_heap *heap, tenure__map_node *node)
     heap->waiting_maps = body;
 }
 
-static void unlink_nodes(tenure_heap *heap)
+static void take_dead_nodes(tenure_heap *heap)
 {
     tenure__map_node *node = atomic_exchange_explicit(&heap->dead_nodes, 0, memory_order_acquire);
     for (unsigned done = 1; node != 0; done++) {
         tenure__map_node *next = node->next;
-        unlink_node(heap, node);
+        tenure__map_node_unlink(node);
+        free_later(heap, node);
         node = next;
         if (done % UNLINK_STEP == 0) urcu_qsbr_quiescent_state();
     }
@@ -233,7 +238,7 @@ static void enlarge(tenure__map_body *body)
 
 static void free_if_empty(tenure_heap *heap, tenure__map_body *body)
 {
-    if (atomic_load_explicit(&body->nodes, memory_order_relaxed) != 0 || body->waits) {
+    if (body->waits) {
         give_dead(heap, body);
         return;
     }
@@ -241,16 +246,17 @@ static void free_if_empty(tenure_heap *heap, tenure__map_body *body)
     free(body);
 }
 
-/* Nobody puts anything into a dead map: it is not in the list of those that grew any more, once that list was taken
- * after the list of the dead. */
-static void look_after_maps(tenure_heap *heap)
+static void look_after_grown(tenure_heap *heap)
 {
-    tenure__map_body *dead = atomic_exchange_explicit(&heap->dead_maps, 0, memory_order_acquire);
     tenure__map_body *grown = atomic_exchange_explicit(&heap->grown_maps, 0, memory_order_acquire);
     for (tenure__map_body *next; grown != 0; grown = next) {
         next = grown->next;
         enlarge(grown);
     }
+}
+
+static void free_dead(tenure_heap *heap, tenure__map_body *dead)
+{
     for (tenure__map_body *next; dead != 0; dead = next) {
         next = dead->next_dead;
         free_if_empty(heap, dead);
@@ -259,7 +265,7 @@ static void look_after_maps(tenure_heap *heap)
 
 void tenure__map_grown(tenure_heap *heap, tenure__map_body *body)
 {
-    const uint64_t nodes = atomic_fetch_add_explicit(&body->nodes, 1, memory_order_seq_cst) + 1;
+    const uint64_t nodes = atomic_load_explicit(&body->nodes, memory_order_seq_cst);
     if (nodes <= atomic_load_explicit(&body->buckets, memory_order_relaxed)) return;
     if (atomic_load_explicit(&body->queued, memory_order_seq_cst) ||
         atomic_exchange_explicit(&body->queued, true, memory_order_seq_cst))
@@ -285,9 +291,12 @@ void tenure__maps_upkeep(tenure_heap *heap)
     tenure__fork_hold();
     const bool registered = tenure__rcu_registered();
     if (!registered) tenure__rcu_register();
-    unlink_nodes(heap);
+    /* Nobody puts anything into a dead map or removes it there: taken first, it is in neither list after these. */
+    tenure__map_body *dead = atomic_exchange_explicit(&heap->dead_maps, 0, memory_order_acquire);
+    take_dead_nodes(heap);
     look_after_walked(heap);
-    look_after_maps(heap);
+    look_after_grown(heap);
+    free_dead(heap, dead);
     if (!registered) tenure__rcu_unregister();
     tenure__fork_unhold();
 }

@@ -214,7 +214,7 @@ static void keep_map(tenure_thread *thread, void *object, void *arg)
     kept_after_finalizing = true;
 }
 
-/* The daemon enlarges maps while collections that mutators lead find them dead. */
+/* The daemon enlarges maps and frees what was removed while collections that mutators lead find the maps dead. */
 Test(weakmap, maps_that_grow_and_die)
 {
     heap_end(heap, self);
@@ -223,6 +223,7 @@ Test(weakmap, maps_that_grow_and_die)
         map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
         fill(64);
         fill(64);
+        for (unsigned i = 0; i < 32; i++) cr_assert(tenure_weakmap_remove(self, map, keys[i]));
         if (round % 2 != 0) forget(keys, 64);
         map = NULL;
         spend_budget(self);
@@ -380,6 +381,28 @@ Test(weakmap, all_in_one_bucket)
     cr_expect(get(&probe) == NULL);
 }
 
+/* Whether nothing is in the table itself. */
+static bool table_is_empty(void)
+{
+    const tenure__map_body *body = ((tenure__map_record *)map)->body;
+    const enum tenure__rcu_section section = tenure__rcu_section_begin();
+    struct cds_lfht_iter iter;
+    cds_lfht_first(body->table, &iter);
+    tenure__rcu_section_end(section);
+    return cds_lfht_iter_get_node(&iter) == NULL && atomic_load(&body->nodes) == 0;
+}
+
+/* It does not wait for the daemon: the next search for the same key would go through all of them. */
+Test(weakmap, what_is_removed_leaves_the_table)
+{
+    map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+    for (unsigned i = 0; i < 2000; i++) {
+        fill(1);
+        cr_assert(tenure_weakmap_remove(self, map, keys[0]));
+        cr_assert(table_is_empty());
+    }
+}
+
 static bool intern_new(tenure_weakset *set, unsigned i)
 {
     keys[i] = new_word(self, i);
@@ -465,17 +488,16 @@ Test(weakmap, no_memory_for_a_larger_table)
     tenure__faults_set(NULL);
     tenure__map_grown(heap, body);
     while (atomic_load(&body->buckets) < 64) sched_yield();
-    atomic_fetch_sub(&body->nodes, 2);
     for (unsigned i = 0; i < 64; i++) cr_expect(eq(ptr, get(keys[i]), values[i]));
 }
 
-/* What dies or is removed leaves the table while somebody walks; the walk goes on from where it stands. */
+/* What is removed leaves the table and goes to the daemon while somebody walks; the walk goes on from where it stands.
+ */
 static bool remove_around(tenure_thread *thread, void *key, void *value, void *arg)
 {
     (void)value;
     word *own = key;
     TENURE_FRAME(thread, own);
-    tenure__map_body *body = ((tenure__map_record *)map)->body;
     unsigned *seen = arg;
     if (++*seen % 8 != 0) return true;
     tenure_weakmap_remove(thread, map, own);
@@ -483,7 +505,7 @@ static bool remove_around(tenure_thread *thread, void *key, void *value, void *a
         REQUIRE(tenure_weakmap_put(thread, map, own, own) == TENURE_OK);
         REQUIRE(tenure_weakmap_remove(thread, map, own));
     }
-    while (atomic_load(&body->nodes) > 64) {
+    while (tenure__maps_wait_for_upkeep(heap)) {
         tenure_poll(thread);
         sched_yield();
     }
@@ -580,6 +602,34 @@ static void *intern_words(void *arg)
     }
     tenure_detach(me);
     return NULL;
+}
+
+static void *put_always(void *arg)
+{
+    tenure_thread *me = tenure_attach(heap);
+    while (atomic_load(&stop_reading) == 0) {
+        REQUIRE(tenure_weakmap_put(me, map, keys[0], keys[0]) == TENURE_OK);
+        tenure_poll(me);
+    }
+    tenure_detach(me);
+    return arg;
+}
+
+/* What somebody has found was counted before. */
+Test(weakmap_threads, removed_at_once)
+{
+    begin_with("");
+    map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+    keys[0] = new_word(self, 1);
+    pthread_t putter = start_thread(put_always, NULL);
+    for (unsigned removed = 0; removed < ROUNDS(100000);) {
+        removed += tenure_weakmap_remove(self, map, keys[0]);
+        cr_assert(tenure_weakmap_count(self, map) <= 2); /* with the one that is being put */
+        tenure_poll(self);
+    }
+    atomic_store(&stop_reading, 1);
+    join_blocked(self, putter);
+    end();
 }
 
 static void *collect_always(void *arg)
