@@ -3,7 +3,10 @@
  *
  * Reads take no lock and may run on any number of threads beside writers (liburcu's split-ordered table; Shalev and
  * Shavit, J. ACM 2006). An entry whose object has died is gone for every thread from the end of the stop that found
- * it dead; the daemon takes it out of the table later. A map that is unreachable lets go of all its entries. */
+ * it dead; the daemon takes it out of the table later. A map that is unreachable lets go of all its entries.
+ *
+ * What a map holds outside the heap counts as external bytes (tenure/alloc.h). Who makes maps or entries faster than
+ * the daemon frees what died waits for it, 10 ms a call at most. */
 #ifndef TENURE_WEAKMAP_H
 #define TENURE_WEAKMAP_H
 

@@ -187,8 +187,9 @@ static tenure__map_entry *place(
     }
 }
 
-static void count_node(tenure__map_body *body, int change)
+static void count_node(tenure_heap *heap, tenure__map_body *body, int change)
 {
+    tenure__map_bytes_add(heap, change * (int64_t)sizeof(tenure__map_node));
     atomic_fetch_add_explicit(&body->count, (uint64_t)change, memory_order_relaxed);
     atomic_fetch_add_explicit(&body->nodes, (uint64_t)change, memory_order_seq_cst); /* see enlarge */
 }
@@ -201,9 +202,10 @@ static tenure__map_entry *put(tenure_thread *self, void *map, void *key, void *v
     const bool by_identity = map_of(map)->body->hash == 0;
     if (weakness != TENURE_WEAK_VALUES || by_identity) tenure__require_object(self, key, call);
     if (weakness != TENURE_WEAK_KEYS) tenure__require_object(self, value, call);
+    TENURE_FRAME(self, map, key, value);
+    tenure__maps_give_way(self->heap);
     tenure__map_node *fresh = tenure__malloc(sizeof *fresh);
     tenure__map_entry *entry = 0;
-    TENURE_FRAME(self, map, key, value);
     if (fresh != 0 && tenure__ephemerons_reserve(allocator)) {
         const tenure_type *type = weakness == TENURE_WEAK_BOTH ? &tenure__entry_both_type : &tenure__entry_type;
         entry = tenure__allocate(self, *type->header, sizeof *entry, false);
@@ -222,7 +224,7 @@ static tenure__map_entry *put(tenure_thread *self, void *map, void *key, void *v
     if (by_identity) tenure_identity_hash(self, key);
     unsigned long hash = 0;
     hash_of(self, &probe, &hash);
-    count_node(body, 1); /* before it can be found: whoever removes it then counts it out */
+    count_node(self->heap, body, 1); /* before it can be found: whoever removes it then counts it out */
     const enum tenure__rcu_section section = tenure__rcu_section_begin();
     tenure__map_entry *there = place(&probe, hash, entry, &fresh, replace);
     tenure__rcu_section_end(section);
@@ -233,7 +235,7 @@ static tenure__map_entry *put(tenure_thread *self, void *map, void *key, void *v
     if (fresh == 0)
         tenure__map_grown(self->heap, body);
     else
-        count_node(body, -1);
+        count_node(self->heap, body, -1);
     free(fresh);
     return there;
 }
@@ -281,6 +283,7 @@ static void *new_map(
     tenure_thread *self, tenure_weakness weakness, tenure_hash_fn *hash, tenure_equal_fn *equal, void *arg)
 {
     if (hash != 0 && equal == 0) tenure__misuse("tenure_weakmap_new", "a hash needs an equal");
+    tenure__maps_give_way(self->heap);
     tenure__map_body *body = new_body(weakness, hash, equal, arg);
     tenure__map_record *map = body != 0 ? tenure__allocate(self, *tenure__map_type.header, sizeof *map, false) : 0;
     if (map == 0) {
@@ -292,6 +295,7 @@ static void *new_map(
     map->body = body;
     map->record.target = (uintptr_t)map;
     tenure__record_link(tenure__allocator_of(self), TENURE__MAPS, &map->record);
+    tenure_external_bytes(self, (int64_t)tenure__map_bytes(body));
     return map;
 }
 

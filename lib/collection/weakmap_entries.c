@@ -5,6 +5,7 @@
 #include "lib/collection/ephemeron.h"
 #include "lib/collection/records.h"
 #include "lib/collection/weakmap.h"
+#include "threads/futex.h"
 #include "threads/system.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -48,11 +49,55 @@ void tenure__entries_trace(tenure__worker *worker)
         }
 }
 
+/* --- memory outside the heap --- */
+
+enum {
+    MAP_BYTES = sizeof(tenure__map_body) + 704, /* without buckets; the rest is what liburcu allocates for a table */
+    GIVE_WAY_NS = 10 * 1000000 /* no more: the daemon itself may wait for somebody who waits for this thread */
+};
+
+uint64_t tenure__map_bytes(const tenure__map_body *body)
+{
+    return MAP_BYTES + atomic_load_explicit(&body->buckets, memory_order_relaxed) * sizeof(struct cds_lfht_node);
+}
+
+/* Not towards Gen 0's budget: the entry in the heap is as large as its node. */
+void tenure__map_bytes_add(tenure_heap *heap, int64_t delta)
+{
+    atomic_fetch_add_explicit(&heap->external_bytes, delta, memory_order_relaxed);
+}
+
+static void count_dead(tenure_heap *heap, int64_t delta)
+{
+    atomic_fetch_add_explicit(&heap->dead_map_bytes, (uint64_t)delta, memory_order_relaxed);
+}
+
+/* More than two young collections find. relaxed: figures. */
+static bool is_late(const tenure_heap *heap)
+{
+    const uint64_t budget = atomic_load_explicit(&heap->gen0_budget, memory_order_relaxed);
+    return atomic_load_explicit(&heap->dead_map_bytes, memory_order_relaxed) > 2 * budget << TENURE__BLOCK_SHIFT;
+}
+
+static void await_round(void *arg)
+{
+    tenure_heap *heap = arg;
+    const uint32_t seen = atomic_load_explicit(&heap->map_rounds, memory_order_relaxed);
+    tenure__daemon_poke(heap);
+    if (is_late(heap)) tenure__futex_wait(&heap->map_rounds, seen, GIVE_WAY_NS);
+}
+
+void tenure__maps_give_way(tenure_heap *heap)
+{
+    if (is_late(heap)) tenure__outside(await_round, heap);
+}
+
 /* --- afterwards --- */
 
 void tenure__map_node_retire(tenure_heap *heap, tenure__map_node *node)
 {
     atomic_fetch_sub_explicit(&node->body->count, 1, memory_order_relaxed);
+    count_dead(heap, sizeof *node);
     tenure__map_node *first = atomic_load_explicit(&heap->dead_nodes, memory_order_relaxed);
     do node->next = first;
     /* release: pairs with the acquire of the daemon, which reads next. */
@@ -112,6 +157,7 @@ static void settle_entry(tenure_heap *heap, unsigned kind, uintptr_t was)
 /* The body is the daemon's from here on: it may be gone. */
 static void give_dead(tenure_heap *heap, tenure__map_body *body)
 {
+    count_dead(heap, MAP_BYTES);
     tenure__map_body *first = atomic_load_explicit(&heap->dead_maps, memory_order_relaxed);
     do body->next_dead = first;
     /* release: as in tenure__map_node_retire. */
@@ -171,15 +217,17 @@ static void take_dead_nodes(tenure_heap *heap)
         tenure__map_node *next = node->next;
         tenure__map_node_unlink(node);
         free_later(heap, node);
+        count_dead(heap, -(int64_t)sizeof *node);
         node = next;
         if (done % UNLINK_STEP == 0) urcu_qsbr_quiescent_state();
     }
 }
 
-static void free_nodes(tenure__map_node *node)
+static void free_nodes(tenure_heap *heap, tenure__map_node *node)
 {
     for (tenure__map_node *next; node != 0; node = next) {
         next = node->next;
+        tenure__map_bytes_add(heap, -(int64_t)sizeof *node);
         tenure__tsan_release(node);
         tenure__rcu_call(&node->retired, free_node);
     }
@@ -188,14 +236,14 @@ static void free_nodes(tenure__map_node *node)
 /* Walks by turns, as sleepable RCU counts its readers (McKenney): who began in the turn after a node was unlinked does
  * not find it; when nobody of the turn before is left, it is free but for the grace period of look-ups. Walks that
  * follow each other without end hold up nothing. False: somebody is left. */
-static bool free_unlinked(tenure__map_body *body)
+static bool free_unlinked(tenure_heap *heap, tenure__map_body *body)
 {
     for (;;) {
         const uint32_t turn = atomic_load_explicit(&body->turn, memory_order_relaxed);
         if (body->before != 0) {
             /* seq_cst: see walk_begin; and walk_end. */
             if (atomic_load_explicit(&body->walks[1 - turn], memory_order_seq_cst) != 0) return false;
-            free_nodes(body->before);
+            free_nodes(heap, body->before);
             body->before = 0;
         }
         if (body->since == 0) return true;
@@ -211,14 +259,14 @@ static void look_after_walked(tenure_heap *heap)
     heap->waiting_maps = 0;
     for (tenure__map_body *next; body != 0; body = next) {
         next = body->next_waiting;
-        body->waits = !free_unlinked(body);
+        body->waits = !free_unlinked(heap, body);
         if (!body->waits) continue;
         body->next_waiting = heap->waiting_maps;
         heap->waiting_maps = body;
     }
 }
 
-static void enlarge(tenure__map_body *body)
+static void enlarge(tenure_heap *heap, tenure__map_body *body)
 {
     /* seq_cst: who adds a node and finds it queued has counted the node before (tenure__map_grown). */
     atomic_store_explicit(&body->queued, false, memory_order_seq_cst);
@@ -229,20 +277,24 @@ static void enlarge(tenure__map_body *body)
     while (buckets < 2 * nodes) buckets *= 2;
     /* liburcu ends a process in which it finds no memory for them: it is asked for before. Without, searches take
      * longer until the map grows again. */
-    void *room = tenure__malloc((buckets - before) * sizeof(struct cds_lfht_node));
+    const uint64_t more = (buckets - before) * sizeof(struct cds_lfht_node);
+    void *room = tenure__malloc(more);
     if (room == 0) return;
     free(room);
     cds_lfht_resize(body->table, buckets);
     atomic_store_explicit(&body->buckets, buckets, memory_order_relaxed);
+    tenure__map_bytes_add(heap, (int64_t)more);
 }
 
 static void free_if_empty(tenure_heap *heap, tenure__map_body *body)
 {
+    count_dead(heap, -MAP_BYTES);
     if (body->waits) {
         give_dead(heap, body);
         return;
     }
     if (cds_lfht_destroy(body->table, 0) != 0) tenure__fatal(__func__, __LINE__, EBUSY);
+    tenure__map_bytes_add(heap, -(int64_t)tenure__map_bytes(body));
     free(body);
 }
 
@@ -251,7 +303,7 @@ static void look_after_grown(tenure_heap *heap)
     tenure__map_body *grown = atomic_exchange_explicit(&heap->grown_maps, 0, memory_order_acquire);
     for (tenure__map_body *next; grown != 0; grown = next) {
         next = grown->next;
-        enlarge(grown);
+        enlarge(heap, grown);
     }
 }
 
@@ -297,6 +349,9 @@ void tenure__maps_upkeep(tenure_heap *heap)
     look_after_walked(heap);
     look_after_grown(heap);
     free_dead(heap, dead);
+    /* relaxed: who waits looks at figures. */
+    atomic_fetch_add_explicit(&heap->map_rounds, 1, memory_order_relaxed);
+    tenure__futex_wake(&heap->map_rounds, INT32_MAX);
     if (!registered) tenure__rcu_unregister();
     tenure__fork_unhold();
 }

@@ -403,6 +403,83 @@ Test(weakmap, what_is_removed_leaves_the_table)
     }
 }
 
+/* --- memory outside the heap --- */
+
+static uint64_t external_bytes(void)
+{
+    tenure_stats stats = { 0 };
+    tenure_stats_read(heap, &stats);
+    return stats.external_bytes;
+}
+static void await_external(uint64_t bytes)
+{
+    while (external_bytes() != bytes) {
+        tenure_poll(self);
+        sched_yield();
+    }
+}
+
+/* Until it is free. */
+Test(weakmap, external_bytes_come_and_go)
+{
+    enum { COUNT = 1000 };
+    word **all = TENURE_NEW_REFS(self, word, COUNT);
+    TENURE_FRAME(self, all);
+    map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+    const uint64_t empty = external_bytes();
+    cr_expect(ge(u64, empty, 64 * sizeof(struct cds_lfht_node)));
+    fill(64);
+    fill(64); /* beside the old ones, whose keys no collection has found dead */
+    for (unsigned i = 0; i < 64; i++) cr_assert(eq(int, tenure_weakmap_put(self, map, keys[i], keys[i]), TENURE_OK));
+    await_external(empty + 128 * sizeof(tenure__map_node) + 192 * sizeof(struct cds_lfht_node));
+    for (unsigned i = 0; i < 32; i++) cr_assert(tenure_weakmap_remove(self, map, keys[i]));
+    await_external(empty + 96 * sizeof(tenure__map_node) + 192 * sizeof(struct cds_lfht_node));
+    forget(keys, 64);
+    collect(self, TENURE_GEN2);
+    await_external(empty + 192 * sizeof(struct cds_lfht_node));
+    for (unsigned i = 0; i < COUNT; i++) {
+        TENURE_SET_AT(self, all, i, new_word(self, i));
+        cr_assert(eq(int, tenure_weakmap_put(self, map, all[i], all[i]), TENURE_OK));
+    }
+    map = NULL;
+    collect(self, TENURE_GEN2);
+    await_external(0);
+}
+
+Test(weakmap, maps_alone_make_collections_due)
+{
+    heap_end(heap, self);
+    begin_with("gen0=1m");
+    tenure_stats stats = { 0 };
+    for (unsigned i = 0; i < 1000; i++) tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+    tenure_stats_read(heap, &stats);
+    cr_expect(ge(u64, stats.collections[0], 1));
+}
+
+static flag gave_way;
+static void *watch(void *thread)
+{
+    while (atomic_load(&gave_way) == 0)
+        if (mode_of(thread) != TENURE__RUNNING) atomic_store(&gave_way, 1);
+    return NULL;
+}
+
+/* As if a daemon that never gets anywhere had them. */
+Test(weakmap, who_puts_gives_way_to_a_late_daemon)
+{
+    map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+    fill(1);
+    atomic_fetch_add(&heap->dead_map_bytes, (uint64_t)1 << 40);
+    pthread_t watcher = start_thread(watch, self);
+    for (unsigned i = 0; i < 1000 && atomic_load(&gave_way) == 0; i++)
+        cr_assert(eq(int, tenure_weakmap_put(self, map, keys[0], values[0]), TENURE_OK));
+    cr_expect(eq(u32, atomic_exchange(&gave_way, 1), 1));
+    cr_assert(eq(int, pthread_join(watcher, NULL), 0));
+    atomic_fetch_sub(&heap->dead_map_bytes, (uint64_t)1 << 40);
+}
+
+/* --- sets --- */
+
 static bool intern_new(tenure_weakset *set, unsigned i)
 {
     keys[i] = new_word(self, i);
