@@ -78,6 +78,16 @@ static bool serve(tenure_heap *heap)
     return true;
 }
 
+/* What cannot wait for the daemon's other work. True: a collection was among it. */
+static bool attend(tenure_heap *heap)
+{
+    bool served = false;
+    while (serve(heap)) served = true;
+    tenure__finalizers_announce(heap);
+    tenure__maps_upkeep(heap);
+    return served;
+}
+
 /* Free memory beyond what the next collections will want goes back when nothing needed it for return_delay. */
 static void return_memory(tenure_heap *heap, uint64_t *quiet_since)
 {
@@ -101,7 +111,7 @@ static void return_memory(tenure_heap *heap, uint64_t *quiet_since)
     heap->used_peak_blocks = used;
     while (tenure__arena_return(heap, (uint32_t)keep)) {
         if (atomic_load_explicit(&heap->daemon_stops, memory_order_relaxed)) return;
-        if (serve(heap)) return;
+        if (attend(heap)) return;
     }
 }
 
@@ -126,9 +136,7 @@ static void *daemon_thread(void *arg)
     uint64_t quiet_since = tenure__now_ns();
     for (;;) {
         const uint32_t seen = atomic_load_explicit(&heap->daemon_wake, memory_order_acquire);
-        while (serve(heap)) {}
-        tenure__finalizers_announce(heap);
-        tenure__maps_upkeep(heap);
+        attend(heap);
         if (atomic_load_explicit(&heap->daemon_stops, memory_order_acquire)) return 0;
         /* Records of threads that are gone wait for a grace period: mutators that never stop announce quiescence. */
         if (atomic_load_explicit(&heap->world.retired, memory_order_relaxed) != 0) {
