@@ -142,7 +142,10 @@ tenure_status tenure_heap_create(tenure_heap **out, const tenure_options *option
     if (status != TENURE_OK) return status;
     if (options_or_null != 0) options = *options_or_null;
     if (options.fault.on) tenure__faults_set(&options.fault);
+    int cancel;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* it opens and reads files */
     status = create(out, &options);
+    pthread_setcancelstate(cancel, 0);
     if (status != TENURE_OK && options.fault.on) tenure__faults_set(0);
     return status;
 }

@@ -351,9 +351,9 @@ Test(signals, threads_end_inside_regions)
 static pid_t forked;
 static void *is_cancelled_later(void *arg)
 {
-    tenure_heap *other = heap_with("max_heap=64m");
     tenure_thread *self = tenure_attach(heap);
     pthread_cancel(pthread_self());
+    tenure_heap *other = heap_with("max_heap=64m");
     REQUIRE(tenure_heap_destroy(other) == TENURE_OK);
     tenure_detach(self); /* the first: it starts a thread */
     atomic_store(&up, 1);
