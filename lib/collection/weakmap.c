@@ -189,8 +189,8 @@ static tenure__map_entry *place(
 
 static void count_node(tenure_heap *heap, tenure__map_body *body, int change)
 {
-    enum { BYTES = sizeof(tenure__map_node) };
-    tenure__map_bytes_add(heap, change * BYTES);
+    const int64_t bytes = sizeof(tenure__map_node);
+    tenure__map_bytes_add(heap, change * bytes);
     atomic_fetch_add_explicit(&body->count, (uint64_t)change, memory_order_relaxed);
     atomic_fetch_add_explicit(&body->nodes, (uint64_t)change, memory_order_seq_cst); /* see enlarge */
 }
