@@ -38,7 +38,7 @@ static void call_over(void *arg)
     errno = error;
 }
 
-/* Not by the cleanup attribute: that wants the library compiled with -fexceptions. */
+/* With -fexceptions (CMakeLists.txt) nothing is registered that a longjmp out of the call would leave behind. */
 #define IDLE_WITH(result_type, pinned, pinned_too, call)         \
     do {                                                         \
         result_type result;                                      \

@@ -568,5 +568,8 @@ void tenure_synchronize_rcu(tenure_thread *self)
     tenure__mutator *mutator = tenure__mutator_of(self);
     tenure__require_in(mutator, "tenure_synchronize_rcu");
     tenure__pass(mutator->os, 0);
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* liburcu sleeps in calls of the system */
     tenure__with_context(mutator, synchronize, 0);
+    pthread_setcancelstate(state, 0);
 }

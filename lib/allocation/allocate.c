@@ -109,15 +109,20 @@ tenure_generation tenure_generation_of(tenure_heap *heap, const void *object)
     return (tenure_generation)tenure__header_generation(header);
 }
 
-void tenure_external_bytes(tenure_thread *self, int64_t delta)
+void tenure__external_add(tenure_heap *heap, int64_t delta)
 {
-    tenure_heap *heap = self->heap;
     const int64_t now = atomic_fetch_add_explicit(&heap->external_bytes, delta, memory_order_relaxed) + delta;
     /* relaxed, all: figures. What died in a full collection is let go of after it, and has not grown since. */
     for (int64_t least = atomic_load_explicit(&heap->external_least, memory_order_relaxed); now < least;)
         if (atomic_compare_exchange_weak_explicit(
                 &heap->external_least, &least, now, memory_order_relaxed, memory_order_relaxed))
             break;
+}
+
+void tenure_external_bytes(tenure_thread *self, int64_t delta)
+{
+    tenure_heap *heap = self->heap;
+    tenure__external_add(heap, delta);
     if (delta > 0) {
         /* It counts towards Gen 0's budget like blocks, up to half of it at once. */
         const uint32_t budget = atomic_load_explicit(&heap->gen0_budget, memory_order_relaxed);

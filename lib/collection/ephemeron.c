@@ -66,15 +66,25 @@ static void put(tenure__waiting *waiting, size_t chain, uintptr_t waiter)
             &waiting->touched[chain / 4096], (uint64_t)1 << (chain / 64 % 64), memory_order_relaxed);
 }
 
+/* What is older than the condemned was counted when it became so; a full collection counts all, frozen ones too. */
+static void count(tenure__worker *worker, uintptr_t ephemeron, int change)
+{
+    if (worker->heap->condemned == 2 || (!worker->older && !worker->immediate))
+        worker->ephemerons[tenure__final_generation(worker->heap, tenure__block_index(worker->heap, ephemeron))] +=
+            (uint64_t)change;
+}
+
 /* All that it waited for was reached. */
 static void release(tenure__worker *worker, uintptr_t waiter)
 {
     /* relaxed: a worker that scans it meanwhile either waits no more or finds the key reached. */
     atomic_store_explicit(link_of(waiter), 0, memory_order_relaxed);
-    if (waiter & ENTRY)
+    if (waiter & ENTRY) {
         tenure__entry_reached(worker, waiter & ~(uintptr_t)ENTRY);
-    else
+    } else {
+        if (worker->heap->condemned == 2) count(worker, waiter, -1); /* then it is counted again */
         tenure__trace_push(worker, waiter | TENURE__ENTRY_AGAIN);
+    }
 }
 
 static void take(tenure__worker *worker, size_t chain);
@@ -113,18 +123,11 @@ static bool may_wait(uintptr_t waiter)
         link_of(waiter), &expected, END, memory_order_relaxed, memory_order_relaxed);
 }
 
-/* What is older than the condemned was counted when it became so; a full collection counts all, frozen ones too. */
-static void count(tenure__worker *worker, uintptr_t ephemeron)
-{
-    if (worker->heap->condemned == 2 || (!worker->older && !worker->immediate))
-        worker->ephemerons[tenure__final_generation(worker->heap, tenure__block_index(worker->heap, ephemeron))]++;
-}
-
 bool tenure__ephemeron_holds(tenure__worker *worker, uintptr_t ephemeron)
 {
     worker->ephemeron_looks++;
     if (key_of(ephemeron) == 0) return false;
-    count(worker, ephemeron);
+    count(worker, ephemeron, 1);
     const uintptr_t awaited = awaits(worker->heap, ephemeron);
     if (awaited == 0) return true;
     if (may_wait(ephemeron)) wait(worker, ephemeron, awaited);

@@ -3,6 +3,7 @@
  * so no stop moves or frees anything; nodes are freed a grace period after they were unlinked. Whoever removes an entry
  * unlinks its node: dead nodes of a key that comes and goes would lie in every search's way until the daemon's turn. */
 #include "lib/collection/weakmap.h"
+#include "lib/allocation/nursery.h"
 #include "lib/collection/cycle.h"
 #include "lib/collection/ephemeron.h"
 #include "lib/collection/records.h"
@@ -190,7 +191,7 @@ static tenure__map_entry *place(
 static void count_node(tenure_heap *heap, tenure__map_body *body, int change)
 {
     const int64_t bytes = sizeof(tenure__map_node);
-    tenure__map_bytes_add(heap, change * bytes);
+    tenure__external_add(heap, change * bytes); /* not towards the budget: the entry in the heap is as large */
     atomic_fetch_add_explicit(&body->count, (uint64_t)change, memory_order_relaxed);
     atomic_fetch_add_explicit(&body->nodes, (uint64_t)change, memory_order_seq_cst); /* see enlarge */
 }
@@ -285,7 +286,10 @@ static void *new_map(
 {
     if (hash != 0 && equal == 0) tenure__misuse("tenure_weakmap_new", "a hash needs an equal");
     tenure__maps_give_way(self->heap);
+    int cancel;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* liburcu opens files */
     tenure__map_body *body = new_body(weakness, hash, equal, arg);
+    pthread_setcancelstate(cancel, 0);
     tenure__map_record *map = body != 0 ? tenure__allocate(self, *tenure__map_type.header, sizeof *map, false) : 0;
     if (map == 0) {
         if (body != 0) cds_lfht_destroy(body->table, 0);

@@ -40,7 +40,6 @@ typedef struct tenure__map_node {
 /* Memory outside the heap counts as the program's external bytes: a map's from new to free, with all its buckets; a
  * node's until no walk can stand on it. */
 uint64_t tenure__map_bytes(const tenure__map_body *body);
-void tenure__map_bytes_add(tenure_heap *heap, int64_t delta);
 /* Before more of it is taken: waits for a daemon that is late with what died. May collect. */
 void tenure__maps_give_way(tenure_heap *heap);
 

@@ -1,11 +1,13 @@
 /* Entries of weak maps in a collection. An entry is alive if its map is and what it hangs on: an ephemeron with several
  * keys, which waits for one after the other (ephemeron.c). Nothing refers to it but its node, outside the heap, so the
  * lists of records tell of every entry; who finds it alive follows the node's word like a root. */
+#include "lib/allocation/nursery.h"
 #include "lib/collection/cycle.h"
 #include "lib/collection/ephemeron.h"
 #include "lib/collection/records.h"
 #include "lib/collection/weakmap.h"
 #include "threads/futex.h"
+#include "threads/lock.h"
 #include "threads/system.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -61,12 +63,6 @@ uint64_t tenure__map_bytes(const tenure__map_body *body)
     return MAP_BYTES + atomic_load_explicit(&body->buckets, memory_order_relaxed) * sizeof(struct cds_lfht_node);
 }
 
-/* Not towards Gen 0's budget: the entry in the heap is as large as its node. */
-void tenure__map_bytes_add(tenure_heap *heap, int64_t delta)
-{
-    atomic_fetch_add_explicit(&heap->external_bytes, delta, memory_order_relaxed);
-}
-
 static void count_dead(tenure_heap *heap, int64_t delta)
 {
     atomic_fetch_add_explicit(&heap->dead_map_bytes, (uint64_t)delta, memory_order_relaxed);
@@ -85,11 +81,18 @@ static void await_round(void *arg)
     const uint32_t seen = atomic_load_explicit(&heap->map_rounds, memory_order_relaxed);
     tenure__daemon_poke(heap);
     if (is_late(heap)) tenure__futex_wait(&heap->map_rounds, seen, GIVE_WAY_NS);
+    /* In vain: the daemon waits for somebody itself. Nobody waits again until it has moved. */
+    if (atomic_load_explicit(&heap->map_rounds, memory_order_relaxed) == seen)
+        atomic_store_explicit(&heap->map_round_missed, seen + 1, memory_order_relaxed);
 }
 
 void tenure__maps_give_way(tenure_heap *heap)
 {
-    if (is_late(heap)) tenure__outside(await_round, heap);
+    if (!is_late(heap) || atomic_load_explicit(&heap->map_rounds, memory_order_relaxed) + 1 ==
+                              atomic_load_explicit(&heap->map_round_missed, memory_order_relaxed))
+        return;
+    tenure__os_thread *os = tenure__os_thread_self();
+    if (tenure__owned_stop(os) == 0 && !tenure__holds_awaited(os)) tenure__outside(await_round, heap);
 }
 
 /* --- afterwards --- */
@@ -227,7 +230,7 @@ static void free_nodes(tenure_heap *heap, tenure__map_node *node)
 {
     for (tenure__map_node *next; node != 0; node = next) {
         next = node->next;
-        tenure__map_bytes_add(heap, -(int64_t)sizeof *node);
+        tenure__external_add(heap, -(int64_t)sizeof *node);
         tenure__tsan_release(node);
         tenure__rcu_call(&node->retired, free_node);
     }
@@ -283,7 +286,7 @@ static void enlarge(tenure_heap *heap, tenure__map_body *body)
     free(room);
     cds_lfht_resize(body->table, buckets);
     atomic_store_explicit(&body->buckets, buckets, memory_order_relaxed);
-    tenure__map_bytes_add(heap, (int64_t)more);
+    tenure__external_add(heap, (int64_t)more);
 }
 
 static void free_if_empty(tenure_heap *heap, tenure__map_body *body)
@@ -294,7 +297,7 @@ static void free_if_empty(tenure_heap *heap, tenure__map_body *body)
         return;
     }
     if (cds_lfht_destroy(body->table, 0) != 0) tenure__fatal(__func__, __LINE__, EBUSY);
-    tenure__map_bytes_add(heap, -(int64_t)tenure__map_bytes(body));
+    tenure__external_add(heap, -(int64_t)tenure__map_bytes(body));
     free(body);
 }
 

@@ -297,6 +297,7 @@ struct tenure_heap {
     tenure__map_body *waiting_maps;                /* daemon: those with nodes that walks may stand on */
     _Atomic uint64_t dead_map_bytes;               /* that wait for the daemon: dead nodes, dead maps */
     _Atomic uint32_t map_rounds;                   /* of the daemon's upkeep of maps; futex of who gives way to it */
+    _Atomic uint32_t map_round_missed;             /* that one did not end while somebody waited */
 
     /* trigger and sizing */
     /* Gen 0 collections since the last Gen 0+1, those that make one due, and Gen 2's size that makes a full one due:

@@ -358,6 +358,32 @@ Test(ephemeron, frozen)
     cr_expect(tenure_ephemeron_key(self, l.old) == NULL);
 }
 
+/* Also those that waited for a key which was found later. */
+Test(ephemeron, each_is_counted_once)
+{
+    enum { PAIRS = 20000 };
+    static node *keys;
+    static tenure_ephemeron **pairs;
+    static node *late;
+    cr_assert(eq(int, tenure_root_add(heap, &pairs), TENURE_OK));
+    cr_assert(eq(int, tenure_root_add(heap, &late), TENURE_OK));
+    pairs = TENURE_NEW_REFS(self, tenure_ephemeron, PAIRS);
+    TENURE_FRAME(self, keys);
+    for (unsigned i = 0; i < PAIRS; i++) {
+        node *key = fresh(i);
+        TENURE_SET(self, key, next, keys);
+        keys = key;
+        tenure_ephemeron *pair = ephemeron(keys, NULL);
+        TENURE_SET_AT(self, pairs, i, pair);
+    }
+    late = keys;
+    for (unsigned i = 0; i < 4; i++) {
+        collect(self, i < 2 ? TENURE_GEN2 : TENURE_GEN1);
+        const uint64_t *alive = heap->waiting.alive;
+        cr_expect(eq(u64, alive[0] + alive[1] + alive[2], PAIRS));
+    }
+}
+
 /* --- threads: tables of pairs, whose keys come and go --- */
 
 enum { THREADS = 3, SLOTS = 48 };

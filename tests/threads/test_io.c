@@ -337,6 +337,50 @@ static void jump_out(int signal)
     siglongjmp(out_of_call, 1);
 }
 
+/* What the call would have had done when it is cancelled goes with it: nothing of it is left on the stack, which is
+ * others' then. */
+static __attribute__((noinline)) void overwrite(void)
+{
+    volatile char stack[8192];
+    memset((void *)stack, 0x5a, sizeof stack);
+}
+static __attribute__((noinline)) void read_for_ever(tenure_thread *waiter)
+{
+    char byte;
+    atomic_store(&waits, waiter);
+    tenure_read(waiter, ends[1], &byte, 1);
+}
+static void *jumps_and_ends(void *how)
+{
+    tenure_thread *waiter = tenure_attach(heap);
+    const tenure_jump before = tenure_jump_save(waiter);
+    if (sigsetjmp(out_of_call, 1) == 0)
+        read_for_ever(waiter);
+    else
+        tenure_jump_restore(waiter, before);
+    overwrite();
+    if (how == NULL) pthread_exit(&ends);
+    pthread_cancel(pthread_self());
+    pthread_testcancel();
+    return NULL;
+}
+
+Test(io, jumped_out_and_ended)
+{
+    if (NO_CANCELLING) return;
+    signal(SIGUSR1, jump_out);
+    static char cancel;
+    for (unsigned i = 0; i < 2; i++) {
+        atomic_store(&waits, NULL);
+        const pthread_t thread = start_thread(jumps_and_ends, i == 0 ? NULL : &cancel);
+        for (; atomic_load(&waits) == NULL || mode_of(waits) != TENURE__IDLE; sched_yield()) tenure_poll(self);
+        cr_assert(eq(int, pthread_kill(thread, SIGUSR1), 0));
+        void *result;
+        cr_assert(eq(int, tenure_join(self, thread, &result), 0));
+        cr_expect(result == (i == 0 ? (void *)&ends : PTHREAD_CANCELED));
+    }
+}
+
 /* Whichever record comes back for all of the thread's. */
 Test(io, jumped_out_with_two_heaps)
 {

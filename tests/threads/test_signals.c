@@ -355,6 +355,7 @@ static void *is_cancelled_later(void *arg)
     pthread_cancel(pthread_self());
     tenure_heap *other = heap_with("max_heap=64m");
     REQUIRE(tenure_heap_destroy(other) == TENURE_OK);
+    REQUIRE(tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL) != NULL);
     tenure_detach(self); /* the first: it starts a thread */
     atomic_store(&up, 1);
     forked = fork();
@@ -371,4 +372,32 @@ Test(signals, cancellation_waits)
     join_thread(start_thread(is_cancelled_later, NULL));
     cr_assert(eq(int, atomic_load(&up), 2));
     cr_assert(eq(int, waitpid(forked, NULL, 0), forked));
+}
+
+/* Of threads that wait for a grace period together liburcu puts all but one to sleep. */
+static void *synchronizes(void *arg)
+{
+    tenure_thread *self = tenure_attach(heap);
+    for (;;) {
+        tenure_synchronize_rcu(self);
+        atomic_fetch_add(&up, 1);
+        pthread_testcancel();
+    }
+    return arg;
+}
+
+Test(signals, grace_periods_are_no_cancellation_points, .timeout = 60)
+{
+    if (NO_CANCELLING) return;
+    pthread_t threads[8];
+    for (unsigned round = 0; round < 20; round++) {
+        atomic_store(&up, 0);
+        for (unsigned i = 0; i < 8; i++) threads[i] = start_thread(synchronizes, NULL);
+        while (atomic_load(&up) < 20) sched_yield();
+        for (unsigned i = 0; i < 8; i++) pthread_cancel(threads[i]);
+        for (unsigned i = 0; i < 8; i++) cr_assert(eq(int, pthread_join(threads[i], NULL), 0));
+        const pid_t child = fork();
+        if (child == 0) _exit(0);
+        cr_assert(eq(int, waitpid(child, NULL, 0), child));
+    }
 }
