@@ -89,7 +89,9 @@ static inline void tenure__scope_idle_end(tenure_thread **self) { tenure_leave_i
     })
 
 /* Stops every other mutator of the heap; nests. Requesters queue as blocked. The owner may allocate; when Gen 0 is full
- * it collects itself. May block. */
+ * it collects itself. May block. TENURE_EDEADLK: the caller owns another heap's stop, and this one has an owner too.
+ * Other calls into another heap (attach, detach, roots, handles, collections) wait for its owner, as for a lock: two
+ * owners who do so crosswise wait for ever. */
 TENURE_API tenure_status tenure_stop_world(tenure_thread *self);
 TENURE_API void tenure_resume_world(tenure_thread *self);
 
