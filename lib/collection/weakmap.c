@@ -204,6 +204,8 @@ static tenure__map_entry *put(tenure_thread *self, void *map, void *key, void *v
     const bool by_identity = map_of(map)->body->hash == 0;
     if (weakness != TENURE_WEAK_VALUES || by_identity) tenure__require_object(self, key, call);
     if (weakness != TENURE_WEAK_KEYS) tenure__require_object(self, value, call);
+    tenure__map_entry *there = replace ? 0 : get(self, map_of(map)->body, key); /* nothing is made for it */
+    if (there != 0) return there;
     TENURE_FRAME(self, map, key, value);
     tenure__maps_give_way(self->heap);
     tenure__map_node *fresh = tenure__malloc(sizeof *fresh);
@@ -228,7 +230,7 @@ static tenure__map_entry *put(tenure_thread *self, void *map, void *key, void *v
     hash_of(self, &probe, &hash);
     count_node(self->heap, body, 1); /* before it can be found: whoever removes it then counts it out */
     const enum tenure__rcu_section section = tenure__rcu_section_begin();
-    tenure__map_entry *there = place(&probe, hash, entry, &fresh, replace);
+    there = place(&probe, hash, entry, &fresh, replace);
     tenure__rcu_section_end(section);
     if (there == entry)
         tenure__record_link(allocator, TENURE__ENTRIES, &entry->record);

@@ -448,6 +448,20 @@ Test(weakmap, external_bytes_come_and_go)
     await_external(0);
 }
 
+/* Interning is mostly of what is there. */
+Test(weakmap, nothing_is_made_for_what_is_there)
+{
+    heap_end(heap, self);
+    begin_with("gen0=1m");
+    map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+    fill(1);
+    for (unsigned i = 0; i < 100000; i++)
+        cr_assert(eq(ptr, tenure_weakmap_put_if_absent(self, map, keys[0], values[0]), values[0]));
+    tenure_stats stats = { 0 };
+    tenure_stats_read(heap, &stats);
+    cr_expect(eq(u64, stats.collections[0] + stats.collections[1], 0));
+}
+
 Test(weakmap, maps_alone_make_collections_due)
 {
     heap_end(heap, self);
