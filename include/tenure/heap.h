@@ -178,8 +178,8 @@ TENURE_API tenure_status tenure_heap_create(tenure_heap **out, const tenure_opti
 TENURE_API tenure_status tenure_heap_destroy(tenure_heap *heap);
 
 /* Collects that generation and the younger, and Gen 1 too when its turn has come (gen1_after), in the caller's own stop
- * also Gen 2 (gen2_growth); finished on return.
- * Attached callers only; may block, may collect. TENURE_EBUSY while collections are disabled. */
+ * also Gen 2 (gen2_growth); finished on return. Attached callers only; may block, may collect. TENURE_EBUSY while
+ * collections are disabled. */
 TENURE_API tenure_status tenure_collect(tenure_thread *self, tenure_generation generation);
 
 typedef struct tenure_thresholds {

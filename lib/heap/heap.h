@@ -212,7 +212,7 @@ typedef struct tenure__budget {
     double wake_ns;                     /* CPU time of the threads that sleep through it */
     double trace_ns, copied_bytes;      /* the later they were, the more they count */
     double mutator_ns, allocated_bytes; /* likewise */
-    uint32_t spent_blocks;              /* of the budget, by the last collection: holes that pinned objects leave count too */
+    uint32_t spent_blocks;              /* of the budget, by the last collection; holes beside pinned objects too */
     uint64_t ended_ns;                  /* of the last collection, since the heap was created */
 } tenure__budget;
 
