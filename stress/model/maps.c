@@ -201,6 +201,14 @@ static void each_entry(walk *w, void (*fn)(walk *w, const tenure__map_entry *rec
 
 void maps_walk(walk *w) { each_entry(w, walk_entry); }
 
+/* What has died for the shadows may live, frozen or held by some word, and its entry with it, which the program finds by
+ * a key that it holds. (A key that has died nobody looks up.) */
+static bool is_beyond_the_shadows(const walk *w, const shadow *map, const tenure__map_entry *record)
+{
+    const uintptr_t value = weakness_of(map) == VALUES ? record->weak : weakness_of(map) == BOTH ? record->other : 0;
+    return value != 0 && walk_find(w, value) == NULL;
+}
+
 /* Everything was met by now. */
 static void expect_kept(walk *w, const tenure__map_entry *record)
 {
@@ -208,7 +216,7 @@ static void expect_kept(walk *w, const tenure__map_entry *record)
     w->internal++;
     if (record->node == NULL) return;
     if (!w->exact) {
-        if (map != NULL && weakness_of(map) == BOTH) map->vague |= walk_find(w, record->other) == NULL;
+        if (map != NULL) map->vague |= is_beyond_the_shadows(w, map, record);
         return;
     }
     if (map == NULL || walk_find(w, record->weak) == NULL ||
