@@ -204,7 +204,9 @@ static tenure__map_entry *put(tenure_thread *self, void *map, void *key, void *v
     const bool by_identity = map_of(map)->body->hash == 0;
     if (weakness != TENURE_WEAK_VALUES || by_identity) tenure__require_object(self, key, call);
     if (weakness != TENURE_WEAK_KEYS) tenure__require_object(self, value, call);
-    tenure__map_entry *there = replace ? 0 : get(self, map_of(map)->body, key); /* nothing is made for it */
+    /* Nothing is made for what is there; but if a stop is asked for this is its safepoint, as every call that makes. */
+    const bool looks_first = !replace && __atomic_load_n(&self->limit, __ATOMIC_RELAXED) != 0;
+    tenure__map_entry *there = looks_first ? get(self, map_of(map)->body, key) : 0;
     if (there != 0) return there;
     TENURE_FRAME(self, map, key, value);
     tenure__maps_give_way(self->heap);

@@ -81,8 +81,8 @@ static void await_round(void *arg)
     const uint32_t seen = atomic_load_explicit(&heap->map_rounds, memory_order_relaxed);
     tenure__daemon_poke(heap);
     if (is_late(heap)) tenure__futex_wait(&heap->map_rounds, seen, GIVE_WAY_NS);
-    /* In vain: the daemon waits for somebody itself. Nobody waits again until it has moved. */
-    if (atomic_load_explicit(&heap->map_rounds, memory_order_relaxed) == seen)
+    /* In vain: the daemon, not at it, waits for somebody itself. Nobody waits again until it has moved. */
+    if (seen % 2 == 0 && atomic_load_explicit(&heap->map_rounds, memory_order_relaxed) == seen)
         atomic_store_explicit(&heap->map_round_missed, seen + 1, memory_order_relaxed);
 }
 
@@ -346,13 +346,14 @@ void tenure__maps_upkeep(tenure_heap *heap)
     tenure__fork_hold();
     const bool registered = tenure__rcu_registered();
     if (!registered) tenure__rcu_register();
+    /* relaxed, here and at the end: who waits looks at figures. */
+    atomic_fetch_add_explicit(&heap->map_rounds, 1, memory_order_relaxed);
     /* Nobody puts anything into a dead map or removes it there: taken first, it is in neither list after these. */
     tenure__map_body *dead = atomic_exchange_explicit(&heap->dead_maps, 0, memory_order_acquire);
     take_dead_nodes(heap);
     look_after_walked(heap);
     look_after_grown(heap);
     free_dead(heap, dead);
-    /* relaxed: who waits looks at figures. */
     atomic_fetch_add_explicit(&heap->map_rounds, 1, memory_order_relaxed);
     tenure__futex_wake(&heap->map_rounds, INT32_MAX);
     if (!registered) tenure__rcu_unregister();

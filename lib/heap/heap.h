@@ -296,8 +296,9 @@ struct tenure_heap {
     _Atomic(tenure__map_body *) dead_maps;         /* for the daemon to free when they have no node any more */
     tenure__map_body *waiting_maps;                /* daemon: those with nodes that walks may stand on */
     _Atomic uint64_t dead_map_bytes;               /* that wait for the daemon: dead nodes, dead maps */
-    _Atomic uint32_t map_rounds;                   /* of the daemon's upkeep of maps; futex of who gives way to it */
-    _Atomic uint32_t map_round_missed;             /* that one did not end while somebody waited */
+    /* Begins and ends (even: it is not at it) of the daemon's upkeep of maps; futex of who gives way to it. */
+    _Atomic uint32_t map_rounds;
+    _Atomic uint32_t map_round_missed; /* one more than the even one in which somebody waited in vain */
 
     /* trigger and sizing */
     /* Gen 0 collections since the last Gen 0+1, those that make one due, and Gen 2's size that makes a full one due:

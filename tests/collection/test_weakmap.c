@@ -462,6 +462,30 @@ Test(weakmap, nothing_is_made_for_what_is_there)
     cr_expect(eq(u64, stats.collections[0] + stats.collections[1], 0));
 }
 
+static flag has_begun, was_collected;
+static void *put_what_is_there(void *arg)
+{
+    tenure_thread *own = tenure_attach(arg);
+    while (atomic_load(&was_collected) == 0) {
+        tenure_weakmap_put_if_absent(own, map, keys[0], values[0]);
+        atomic_store(&has_begun, 1);
+    }
+    tenure_detach(own);
+    return NULL;
+}
+
+Test(weakmap, a_loop_over_what_is_there_lets_stops_in, .timeout = 60)
+{
+    map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+    fill(1);
+    pthread_t putter = start_thread(put_what_is_there, heap);
+    await_polling(self, &has_begun, 1);
+    collect(self, TENURE_GEN2);
+    atomic_store(&was_collected, 1);
+    cr_assert(eq(int, pthread_join(putter, NULL), 0));
+    cr_expect(tenure_weakmap_get(self, map, keys[0]) == values[0]);
+}
+
 Test(weakmap, maps_alone_make_collections_due)
 {
     heap_end(heap, self);
@@ -511,6 +535,35 @@ Test(weakmap, nobody_gives_way_in_vain, .timeout = 60)
     for (unsigned i = 0; i < PUTS; i++)
         cr_assert(eq(int, tenure_weakmap_put(self, map, keys[0], values[0]), TENURE_OK));
     atomic_fetch_sub(&heap->dead_map_bytes, (uint64_t)1 << 40);
+}
+
+/* The daemon, in the middle of its upkeep. */
+static flag is_kept, goes_on;
+int __real_cds_lfht_del(struct cds_lfht *table, struct cds_lfht_node *link);
+int __wrap_cds_lfht_del(struct cds_lfht *table, struct cds_lfht_node *link);
+int __wrap_cds_lfht_del(struct cds_lfht *table, struct cds_lfht_node *link)
+{
+    if (atomic_load(&is_kept) != 0 && tenure_self(heap) == NULL) {
+        atomic_store(&is_kept, 2);
+        while (atomic_load(&goes_on) == 0) sched_yield();
+    }
+    return __real_cds_lfht_del(table, link);
+}
+
+/* Long rounds are of many nodes: whoever let others run then would make the next one longer. */
+Test(weakmap, no_wait_for_a_daemon_that_works_is_in_vain)
+{
+    map = tenure_weakmap_new(self, TENURE_WEAK_KEYS, NULL, NULL, NULL);
+    fill(2);
+    atomic_store(&is_kept, 1);
+    keys[1] = NULL;
+    collect(self, TENURE_GEN2);
+    await(&is_kept, 2);
+    atomic_fetch_add(&heap->dead_map_bytes, (uint64_t)1 << 40);
+    cr_assert(eq(int, tenure_weakmap_put(self, map, keys[0], values[0]), TENURE_OK));
+    cr_expect(eq(u32, atomic_load(&heap->map_round_missed), 0));
+    atomic_fetch_sub(&heap->dead_map_bytes, (uint64_t)1 << 40);
+    atomic_store(&goes_on, 1);
 }
 
 /* --- sets --- */
