@@ -54,11 +54,12 @@ static bool is_jumped(const tenure__mutator *mutator, uintptr_t here)
     return innermost >= mutator->stack_pointer && innermost < here && !tenure__host_scans_stacks(mutator->record.heap);
 }
 
-/* Not inlined: every frame that is still open lies above its own. */
+/* Not inlined: every frame that is still open lies above where it is called. (Where its own frame's address is differs:
+ * at the top on x86, at the bottom on AArch64.) */
 __attribute__((noinline)) void tenure_jump_restore(tenure_thread *self, tenure_jump jump)
 {
     tenure__mutator *mutator = tenure__mutator_of(self);
-    const uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    const uintptr_t here = (uintptr_t)__builtin_dwarf_cfa();
     for (tenure__mutator *each = mutator->os->records; each != 0; each = each->sibling)
         if (mutator->depth > jump.depth && is_jumped(each, here))
             tenure__misuse("tenure_jump_restore", "before the jump, where it leaves a TENURE_FRAME inside a region");
