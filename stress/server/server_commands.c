@@ -4,6 +4,7 @@
 #include "memory.h"
 #include "number.h"
 #include "server.h"
+#include <malloc.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -143,11 +144,13 @@ void command_client(request *r)
 
 /* --- MEMORY --- */
 
-/* PURGE: what INFO says next of the heap is what lives. */
+/* PURGE: what INFO says next of the heap is what lives; and malloc gives back what its arenas keep of the largest number of
+ * replies that ever waited at one time. */
 void command_memory(request *r)
 {
     if (request_is(r, 1, "purge") && r->count == 2) {
         tenure_collect(r->self, TENURE_GEN2);
+        TENURE_BLOCKING_CALL(r->self, malloc_trim(0));
         reply_ok(r->out);
     } else {
         reply_unknown_subcommand(r);
