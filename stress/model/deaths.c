@@ -88,8 +88,8 @@ static void on_thread(thread *t, death *d, void *object, shadow *of, void *arg)
     local_set(t, LOCAL_TOKEN, arg, d->token);
     if (t != model_thread) holders_open(t);
     run(t, d);
-    local_set(t, LOCAL_A, NULL, NULL);
-    local_set(t, LOCAL_B, NULL, NULL);
+    for (unsigned local = 0; local < LOCALS; local++) /* or what was due would live on in them */
+        if (local != LOCAL_DYING && local != LOCAL_TOKEN) local_set(t, local, NULL, NULL);
     if (t != model_thread) holders_close(t);
 }
 
