@@ -482,7 +482,7 @@ Test(weakmap, a_loop_over_what_is_there_lets_stops_in, .timeout = 60)
     await_polling(self, &has_begun, 1);
     collect(self, TENURE_GEN2);
     atomic_store(&was_collected, 1);
-    cr_assert(eq(int, pthread_join(putter, NULL), 0));
+    join_blocked(self, putter);
     cr_expect(tenure_weakmap_get(self, map, keys[0]) == values[0]);
 }
 
@@ -558,7 +558,7 @@ Test(weakmap, no_wait_for_a_daemon_that_works_is_in_vain)
     atomic_store(&is_kept, 1);
     keys[1] = NULL;
     collect(self, TENURE_GEN2);
-    await(&is_kept, 2);
+    await_polling(self, &is_kept, 2);
     atomic_fetch_add(&heap->dead_map_bytes, (uint64_t)1 << 40);
     cr_assert(eq(int, tenure_weakmap_put(self, map, keys[0], values[0]), TENURE_OK));
     cr_expect(eq(u32, atomic_load(&heap->map_round_missed), 0));
