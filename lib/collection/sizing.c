@@ -20,7 +20,8 @@ enum {
     SHORT_PAUSE_NS = 50000, /* little is gained by shorter ones */
     SURVIVORS_MIN = 16,
     GEN1_AFTER = 4,
-    GEN1_PROBE = 64, /* direct promotions before Gen 1's survival is measured again */
+    GEN1_PROBE_LEAST = 32, /* direct promotions before Gen 1's survival is measured again; twice as many each time */
+    GEN1_PROBE_MOST = 512,
     GEN2_GROWTH_PERCENT = 60,
     GEN2_GROWTH_MIN = (32 << 20) >> TENURE__BLOCK_SHIFT,
     GEN2_AGE = 64 /* times its size allocated since it was collected */
@@ -109,6 +110,7 @@ void tenure__sizing_init(tenure_heap *heap)
     budget->reach_ns = REACH_FIRST_NS;
     const uint64_t fixed = fixed_budget(heap);
     atomic_store(&heap->gen0_budget, limited(heap, fixed != 0 ? fixed : level_blocks(0)));
+    heap->gen1_probe = GEN1_PROBE_LEAST;
     atomic_store(&heap->survivors, atomic_load(&heap->gen0_budget)); /* as far as is known, all of it */
     set_gen2_trigger(heap);
     set_order(heap, next_order(heap, false));
@@ -217,18 +219,30 @@ static void learn_survival(tenure_heap *heap)
     tenure__budget *budget = &heap->budget;
     const double forgotten = share(budget) / 64;
     uint64_t left = heap->gen0_handed;
-    double before = 1, trend = 0.5;
+    double before = 1, youngest = 1, trend = 0.5;
+    bool is_as_it_was = false;
     for (unsigned age = 0; age <= LEVEL_MAX; age++) {
         const uint64_t whole = age_blocks(age), blocks = left < whole ? left : whole;
         left -= blocks;
         double *alive = &budget->alive[age];
         if (blocks * 2 >= whole) {
             const double now = (double)heap->copied_by_age[age] / (double)(blocks << TENURE__BLOCK_SHIFT);
-            *alive = age < budget->known ? *alive + (now - *alive) / 8 : now;
-            if (age == budget->known) budget->known++;
+            if (age == budget->known) {
+                *alive = now;
+                budget->known++;
+            }
+            /* What was forgotten is believed again at once, as far as it is seen again; of what is older, half. */
+            if (now > *alive && budget->seen[age] > *alive) {
+                *alive = now < budget->seen[age] ? now : budget->seen[age];
+                is_as_it_was = true;
+            }
+            *alive += (now - *alive) / 8;
+            budget->seen[age] = youngest = *alive;
             if (age > 0) trend = *alive < before ? *alive / before : 1;
         } else {
             *alive = age < budget->known ? *alive * (1 - forgotten) : 0.9 * trend * before;
+            if (budget->seen[age] > youngest) budget->seen[age] = youngest;
+            if (is_as_it_was && budget->seen[age] > *alive) *alive += (budget->seen[age] - *alive) / 2;
             if (*alive > before) *alive = before;
         }
         before = *alive;
@@ -293,7 +307,7 @@ static void adapt_gen1(tenure_heap *heap, const tenure_collection *event)
     }
     if (event->generation != 1) return;
     if (count_of(&heap->gen1_after) == 1) {
-        if (++heap->direct_promotions >= GEN1_PROBE) set_count(&heap->gen1_after, GEN1_AFTER);
+        if (++heap->direct_promotions >= heap->gen1_probe) set_count(&heap->gen1_after, GEN1_AFTER);
         return;
     }
     heap->direct_promotions = 0;
@@ -303,7 +317,13 @@ static void adapt_gen1(tenure_heap *heap, const tenure_collection *event)
     /* What is copied beyond a Gen 0 collection's usual share came from Gen 1. */
     const uint64_t from_gen0 = heap->gen0_copied_average;
     const uint64_t from_gen1 = event->copied_bytes > from_gen0 ? event->copied_bytes - from_gen0 : 0;
-    set_count(&heap->gen1_after, from_gen1 * 2 > before ? 1 : GEN1_AFTER);
+    const bool is_direct = from_gen1 * 2 > before;
+    set_count(&heap->gen1_after, is_direct ? 1 : GEN1_AFTER);
+    /* Four times as much is copied when it is measured: less often than once in a hundred, if it is always the same. */
+    if (!is_direct)
+        heap->gen1_probe = GEN1_PROBE_LEAST;
+    else if (heap->gen1_probe < GEN1_PROBE_MOST)
+        heap->gen1_probe *= 2;
 }
 
 /* Of Gen 0, more than half survived: so may what Gen 1 has of it, and then it is better copied now than with more. */

@@ -206,7 +206,8 @@ typedef struct tenure__budget {
     _Atomic unsigned runners;           /* mutators that run at the same time, at most and of late */
     unsigned runners_since;             /* collections since there were so many */
     unsigned known;                     /* ages that were seen */
-    double alive[TENURE__AGES];         /* by age: which part of what was allocated then lives */
+    double alive[TENURE__AGES];         /* by age: which part of what was allocated then lives, as far as is believed */
+    double seen[TENURE__AGES];          /* the same, when it was seen last */
     double stop_ns;                     /* CPU time of a collection beside what it traces */
     double reach_ns;                    /* from the request to the stop */
     double wake_ns;                     /* CPU time of the threads that sleep through it */
@@ -308,6 +309,7 @@ struct tenure_heap {
     uint64_t gen2_most_blocks;    /* with holes, and a full one is due; guarded likewise */
     tenure__budget budget;        /* stopped */
     uint32_t direct_promotions;   /* Gen 0+1 collections since Gen 1's survival was measured; stopped */
+    uint32_t gen1_probe;          /* so many of them before it is measured again; stopped */
     uint64_t gen0_copied_average; /* bytes a Gen 0 collection; stopped */
     uint64_t gen1_copied_bytes;   /* into Gen 1 since it was last collected; stopped */
     uint64_t gen1_left_blocks;    /* of Gen 1, when it was last collected; stopped */

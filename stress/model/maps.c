@@ -201,8 +201,8 @@ static void each_entry(walk *w, void (*fn)(walk *w, const tenure__map_entry *rec
 
 void maps_walk(walk *w) { each_entry(w, walk_entry); }
 
-/* What has died for the shadows may live, frozen or held by some word, and its entry with it, which the program finds by
- * a key that it holds. (A key that has died nobody looks up.) */
+/* What has died for the shadows may live, frozen or held by some word, and its entry with it, which the program finds
+ * by a key that it holds. (A key that has died nobody looks up.) */
 static bool is_beyond_the_shadows(const walk *w, const shadow *map, const tenure__map_entry *record)
 {
     const uintptr_t value = weakness_of(map) == VALUES ? record->weak : weakness_of(map) == BOTH ? record->other : 0;

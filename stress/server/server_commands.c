@@ -144,8 +144,8 @@ void command_client(request *r)
 
 /* --- MEMORY --- */
 
-/* PURGE: what INFO says next of the heap is what lives; and malloc gives back what its arenas keep of the largest number
- * of replies that ever waited at one time. */
+/* PURGE: what INFO says next of the heap is what lives; and malloc gives back what its arenas keep of the largest
+ * number of replies that ever waited at one time. */
 void command_memory(request *r)
 {
     if (request_is(r, 1, "purge") && r->count == 2) {

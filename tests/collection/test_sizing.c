@@ -322,12 +322,15 @@ static uint64_t reach_ns;
 static unsigned reach_in = 1;      /* one stop in so many is reached that late */
 static unsigned threads, sleepers; /* that a stop waits for; that sleep through it */
 static uint64_t largest_budget;    /* in MiB, of the last two thirds */
+static unsigned collections = 300;
+static unsigned larger; /* of them after the first hundred: with more than 2 MiB */
 static uint64_t learnt(double (*alive)(unsigned mib), unsigned copy, unsigned mutator)
 {
-    largest_budget = 0;
-    for (unsigned i = 0; i < 300; i++) {
+    largest_budget = larger = 0;
+    for (unsigned i = 0; i < collections; i++) {
         const uint64_t budget = stats_of(heap).gen0_budget_bytes;
         if (i >= 100 && budget >> 20 > largest_budget) largest_budget = budget >> 20;
+        larger += i >= 100 && budget > 2u << 20;
         tenure_collection event = { .generation = 1, .workers = 1, .pin_ns = 5000, .threads_stopped = threads };
         event.reach_ns = i % reach_in == 0 ? reach_ns : 1000;
         memset(heap->copied_by_age, 0, sizeof heap->copied_by_age);
@@ -385,6 +388,38 @@ Test(sizing, budget_knows_survival)
     cr_expect(again >= 16, "a program that changes: %zu MiB", (size_t)again);
     const uint64_t garbage_only = learnt(none, 60, 20);
     cr_expect(garbage_only <= 4, "all dies at once: %zu MiB", (size_t)garbage_only);
+}
+
+/* What larger budgets bring is forgotten and tried again, but for no longer than it takes to see that it is as it was:
+ * the trials are the longest pauses of a program of which little survives. */
+Test(sizing, larger_budgets_are_tried_briefly)
+{
+    heap_end(heap, self);
+    begin_with("max_heap=1g");
+    learnt(most_for_a_while, 60, 20); /* all of them were seen once */
+    collections = 4100;
+    learnt(few_for_ever, 400, 20); /* it becomes another program, */
+    learnt(few_for_ever, 400, 20); /* and stays what it is */
+    cr_expect(larger <= 40, "%u of 4,000 collections", larger);
+}
+
+/* Likewise whether objects die in Gen 1, where none ever do. */
+Test(sizing, gen1_is_tried_seldom)
+{
+    heap_end(heap, self);
+    begin_with("max_heap=1g");
+    const uint64_t each = 32 << 10;
+    uint64_t gen1 = 0, young = 0;
+    for (unsigned i = 0; i < 4000; i++) {
+        const bool whole = stats_of(heap).gen0_collections + 1 >= stats_of(heap).gen1_after;
+        tenure_collection event = { .generation = whole, .workers = 1, .pin_ns = 5000, .cpu_ns = 50000 };
+        event.before_bytes[0] = 16 * each;
+        event.copied_bytes = whole ? gen1 + each : each;
+        gen1 = whole ? 0 : gen1 + each;
+        young += !whole;
+        tenure__sizing_update(heap, &event);
+    }
+    cr_expect(all(ge(u64, young, 9), le(u64, young, 40)), "%zu of 4,000 collections", (size_t)young);
 }
 
 /* Where many objects are pinned, Gen 0's budget is spent on the holes beside them: block by block, not hole by hole,
