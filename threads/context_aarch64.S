@@ -1,18 +1,18 @@
 /* As context_x86_64.S, for AArch64 (AAPCS64: x19 to x30 and d8 to d15 are callee-saved). */
 #if defined(__aarch64__)
     .macro SAVE_CONTEXT
-    stp x19, x20, [x0, #40]
-    stp x21, x22, [x0, #56]
-    stp x23, x24, [x0, #72]
-    stp x25, x26, [x0, #88]
-    stp x27, x28, [x0, #104]
-    stp x29, x30, [x0, #120]
-    stp d8, d9, [x0, #136]
-    stp d10, d11, [x0, #152]
-    stp d12, d13, [x0, #168]
-    stp d14, d15, [x0, #184]
+    stp x19, x20, [x0, #64]
+    stp x21, x22, [x0, #80]
+    stp x23, x24, [x0, #96]
+    stp x25, x26, [x0, #112]
+    stp x27, x28, [x0, #128]
+    stp x29, x30, [x0, #144]
+    stp d8, d9, [x0, #160]
+    stp d10, d11, [x0, #176]
+    stp d12, d13, [x0, #192]
+    stp d14, d15, [x0, #208]
     mov x9, sp
-    str x9, [x0, #200]
+    str x9, [x0, #224]
     .endm
 
     .macro FUNCTION name, visibility
@@ -34,7 +34,7 @@
 
     .macro REGION name, target
     FUNCTION \name, protected
-    ldr w9, [x0, #208]
+    ldr w9, [x0, #232]
     cbnz w9, 1f
     SAVE_CONTEXT
 1:  b \target

@@ -2,17 +2,17 @@
  * C code runs and before the state word is released. No C function could do that: its own frame, where it may have put
  * the caller's registers, is dead as soon as it returns (and setjmp mangles RBP).
  *
- * Offsets: registers 40, stack_pointer 200, depth 208 (threads/mutator.h asserts them). */
+ * Offsets: registers 64, stack_pointer 224, depth 232 (threads/mutator.h asserts them). */
 #if defined(__x86_64__)
     .macro SAVE_CONTEXT
-    movq %rbx, 40(%rdi)
-    movq %rbp, 48(%rdi)
-    movq %r12, 56(%rdi)
-    movq %r13, 64(%rdi)
-    movq %r14, 72(%rdi)
-    movq %r15, 80(%rdi)
+    movq %rbx, 64(%rdi)
+    movq %rbp, 72(%rdi)
+    movq %r12, 80(%rdi)
+    movq %r13, 88(%rdi)
+    movq %r14, 96(%rdi)
+    movq %r15, 104(%rdi)
     leaq 8(%rsp), %rax
-    movq %rax, 200(%rdi)
+    movq %rax, 224(%rdi)
     .endm
 
     .macro FUNCTION name, visibility
@@ -36,7 +36,7 @@
     /* Regions: only the outermost saves; inside, the record belongs to whoever scans it. */
     .macro REGION name, target
     FUNCTION \name, protected
-    cmpl $0, 208(%rdi)
+    cmpl $0, 232(%rdi)
     jne 1f
     SAVE_CONTEXT
 1:  jmp \target

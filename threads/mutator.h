@@ -103,9 +103,9 @@ typedef struct tenure__mutator {
     char name[TENURE__NAME_BYTES]; /* owner writes, reports read; at worst a torn name */
 } tenure__mutator;
 
-static_assert(offsetof(tenure__mutator, registers) == 40, "known to threads/context_*.S");
-static_assert(offsetof(tenure__mutator, stack_pointer) == 200, "known to threads/context_*.S");
-static_assert(offsetof(tenure__mutator, depth) == 208, "known to threads/context_*.S");
+static_assert(offsetof(tenure__mutator, registers) == 64, "known to threads/context_*.S");
+static_assert(offsetof(tenure__mutator, stack_pointer) == 224, "known to threads/context_*.S");
+static_assert(offsetof(tenure__mutator, depth) == 232, "known to threads/context_*.S");
 
 /* A lock that a thread holds. Written by the owner alone; others see it racing unless the thread is PARKED. */
 typedef struct tenure__held {

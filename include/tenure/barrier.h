@@ -14,21 +14,37 @@
 extern "C" {
 #endif
 
-enum { TENURE__UNLOGGED = 2, TENURE__LARGE = 128, TENURE__CARD_SHIFT = 6, TENURE__CARD_DIRTY = 1 };
+enum {
+    TENURE__UNLOGGED = 2,
+    TENURE__LARGE = 128,
+    TENURE__CARD_SHIFT = 6,
+    TENURE__CARD_DIRTY = 1,
+    TENURE__BLOCK_SHIFT = 15,
+    TENURE__GENERATION_SHIFT = 48
+};
 
 TENURE_API void tenure__barrier_slow(tenure_thread *self, void *object, const void *slot, const void *value);
+
+/* By the generation of the value's block, whose kind has one more in its two bits than an object's header. */
+static inline __attribute__((always_inline)) int tenure__is_not_younger(
+    const tenure_thread *self, const void *value, uint64_t header)
+{
+    const uintptr_t block = ((uintptr_t)value - self->arena) >> TENURE__BLOCK_SHIFT;
+    return block < self->blocks && (__atomic_load_n(&self->kinds[block], __ATOMIC_RELAXED) & 3u) >
+                                       ((unsigned)(header >> TENURE__GENERATION_SHIFT) & 3u);
+}
 
 static inline __attribute__((always_inline)) void tenure__barrier(
     tenure_thread *self, void *object, const void *slot, const void *value)
 {
     const uint64_t header = __atomic_load_n((uint64_t *)object - 1, __ATOMIC_RELAXED);
     if ((header & TENURE__UNLOGGED) == 0) return;
-    if (__builtin_expect(
-            (header & TENURE__LARGE) == 0 ||
-                (__atomic_load_n((uint8_t *)(self->cards + ((uintptr_t)slot >> TENURE__CARD_SHIFT)), __ATOMIC_RELAXED) &
-                    TENURE__CARD_DIRTY) == 0,
-            0))
-        tenure__barrier_slow(self, object, slot, value);
+    if ((header & TENURE__LARGE) == 0
+            ? tenure__is_not_younger(self, value, header)
+            : (__atomic_load_n((uint8_t *)(self->cards + ((uintptr_t)slot >> TENURE__CARD_SHIFT)), __ATOMIC_RELAXED) &
+                  TENURE__CARD_DIRTY) != 0)
+        return;
+    tenure__barrier_slow(self, object, slot, value);
 }
 
 /* Any slot inside object. object is the object's start. The store is relaxed: it orders nothing. */

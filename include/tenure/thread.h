@@ -27,6 +27,9 @@ struct tenure_thread {
     struct tenure__frame *frames; /* owner only: innermost TENURE_FRAME */
     tenure_heap *heap;            /* constant */
     uintptr_t cards;              /* constant: where address 0 would have its card */
+    uintptr_t arena;              /* constant: where the first block is */
+    uintptr_t blocks;             /* constant: how many there are; 0 with check=barriers, which has every store told */
+    const uint8_t *kinds;         /* constant: of each block its kind; atomic */
 };
 
 /* Attaches the calling thread; counted when it is attached already. NULL and errno ENOMEM when there is no memory, or

@@ -423,6 +423,9 @@ void tenure__host_attached(tenure__mutator *mutator)
     const tenure_heap *heap = mutator->record.heap;
     mutator->record.top = NO_CHUNK;
     mutator->record.cards = (uintptr_t)heap->cards - (heap->base >> TENURE__CARD_SHIFT);
+    mutator->record.arena = heap->base;
+    mutator->record.blocks = heap->checks.shadow == 0 ? heap->block_count : 0;
+    mutator->record.kinds = (const uint8_t *)heap->table;
 }
 
 void tenure__host_detached(tenure__mutator *mutator)

@@ -12,7 +12,6 @@
 #include <tenure/barrier.h>
 
 enum {
-    TENURE__BLOCK_SHIFT = 15,
     TENURE__BLOCK_BYTES = 1 << TENURE__BLOCK_SHIFT,
     TENURE__GRANULES = TENURE__BLOCK_BYTES / 16, /* bits a block in each bitmap; bit 0 is never used */
     TENURE__BITMAP_WORDS = TENURE__GRANULES / 64,

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <tenure/alloc.h>
+#include <tenure/barrier.h>
 
 enum {
     TENURE__HEADER = 1, /* a header, not a forwarding address */
@@ -20,7 +21,6 @@ enum {
     TENURE__SIZE_MASK = 0xffff,
     TENURE__TYPE_SHIFT = 24,
     TENURE__TYPE_MASK = 0xffffff,
-    TENURE__GENERATION_SHIFT = 48
 };
 
 /* What else the collector has of the object. Set outside stops, cleared in stops. */
