@@ -290,7 +290,7 @@ def server(test):
             Target(f"{test}: requests per CPU second, x redis-server", per_cpu.value, 1, ("server-redis",), True),
             Target(f"{test}: p99.9, x redis-server", p999.value, 1.5, ("server-redis",)),
         ),
-        environment=(("KEYS", "200000"), ("REQUESTS", "30000")),
+        environment=(("KEYS", "200000"), ("REQUESTS", "100000")),
         quick_environment=(("KEYS", "20000"), ("REQUESTS", "3000")),
     )
 
