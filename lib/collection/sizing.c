@@ -15,13 +15,15 @@ enum {
     STOP_FIRST_NS = 10000,
     REACH_FIRST_NS = 1000,
     WAKE_NS = 1500, /* CPU time of putting a thread to sleep and waking it */
-    RARE = 16,      /* a stop in so many that is reached late does not count */
+    TRIAL = 64,     /* collections after which a larger size is the usual one */
+    PATIENCE_MOST = 64,
+    RARE = 16, /* a stop in so many that is reached late does not count */
     PRESSURE_MAX = 2,
     SHORT_PAUSE_NS = 50000, /* little is gained by shorter ones */
     SURVIVORS_MIN = 16,
     GEN1_AFTER = 4,
     GEN1_PROBE_LEAST = 32, /* direct promotions before Gen 1's survival is measured again; twice as many each time */
-    GEN1_PROBE_MOST = 512,
+    GEN1_PROBE_MOST = 256,
     GEN2_GROWTH_PERCENT = 60,
     GEN2_GROWTH_MIN = (32 << 20) >> TENURE__BLOCK_SHIFT,
     GEN2_AGE = 64 /* times its size allocated since it was collected */
@@ -107,6 +109,7 @@ void tenure__sizing_init(tenure_heap *heap)
     budget->level_max = budget->level_most = LEVEL_MAX_ALONE;
     while (budget->level_most < LEVEL_MAX && level_blocks(budget->level_most + 1) <= most) budget->level_most++;
     budget->stop_ns = STOP_FIRST_NS;
+    budget->patience = 1;
     budget->reach_ns = REACH_FIRST_NS;
     const uint64_t fixed = fixed_budget(heap);
     atomic_store(&heap->gen0_budget, limited(heap, fixed != 0 ? fixed : level_blocks(0)));
@@ -217,10 +220,9 @@ static double share(const tenure__budget *budget)
 static void learn_survival(tenure_heap *heap)
 {
     tenure__budget *budget = &heap->budget;
-    const double forgotten = share(budget) / 64;
+    const double forgotten = share(budget) / (budget->trial != 0 ? 64 : 64 * budget->patience);
     uint64_t left = heap->gen0_handed;
     double before = 1, youngest = 1, trend = 0.5;
-    bool is_as_it_was = false;
     for (unsigned age = 0; age <= LEVEL_MAX; age++) {
         const uint64_t whole = age_blocks(age), blocks = left < whole ? left : whole;
         left -= blocks;
@@ -231,22 +233,39 @@ static void learn_survival(tenure_heap *heap)
                 *alive = now;
                 budget->known++;
             }
-            /* What was forgotten is believed again at once, as far as it is seen again; of what is older, half. */
-            if (now > *alive && budget->seen[age] > *alive) {
-                *alive = now < budget->seen[age] ? now : budget->seen[age];
-                is_as_it_was = true;
-            }
+            /* What was forgotten is believed again the sooner, as far as it is seen again: so trials are short. Not the
+             * last age that is known: too little follows from it for larger sizes. */
+            const double again = now < budget->seen[age] ? now : budget->seen[age];
+            const bool is_last = age + 1 == budget->known && age < budget->level_max;
+            if (!is_last && again > *alive) *alive += (again - *alive) / 2;
             *alive += (now - *alive) / 8;
             budget->seen[age] = youngest = *alive;
             if (age > 0) trend = *alive < before ? *alive / before : 1;
         } else {
             *alive = age < budget->known ? *alive * (1 - forgotten) : 0.9 * trend * before;
-            if (budget->seen[age] > youngest) budget->seen[age] = youngest;
-            if (is_as_it_was && budget->seen[age] > *alive) *alive += (budget->seen[age] - *alive) / 2;
             if (*alive > before) *alive = before;
+            if (budget->seen[age] > youngest) budget->seen[age] = youngest;
         }
         before = *alive;
     }
+}
+
+/* Each time that larger sizes brought nothing they are tried more seldom, until something else survives: trials are the
+ * longest pauses of a program of which little does. */
+static void learn_trials(tenure__budget *budget)
+{
+    if (budget->level > budget->usual) {
+        if (++budget->trial < TRIAL) return;
+        budget->patience = 1;
+    } else if (budget->level == budget->usual && budget->trial != 0 && budget->patience < PATIENCE_MOST) {
+        budget->patience *= 4;
+    }
+    budget->usual = budget->level;
+    budget->trial = 0;
+    const double survival = survivors_bytes(budget, budget->usual) / (double)level_blocks(budget->usual);
+    if (survival <= 2 * budget->survival && survival >= budget->survival / 2) return;
+    budget->survival = survival;
+    budget->patience = 1;
 }
 
 /* Whether it is worth while to see what a larger budget brings: within the target even if all that is added survived as
@@ -390,6 +409,7 @@ void tenure__sizing_update(tenure_heap *heap, const tenure_collection *event)
         learn_costs(heap, event);
         learn_runners(&heap->budget, event->threads_stopped + 1 + count_of(&heap->populators));
         heap->budget.level = choose_level(&heap->budget, (double)heap->options.pause_target);
+        learn_trials(&heap->budget);
     }
     adapt_gen1(heap, event);
     const uint64_t fixed = fixed_budget(heap);

@@ -208,6 +208,10 @@ typedef struct tenure__budget {
     unsigned known;                     /* ages that were seen */
     double alive[TENURE__AGES];         /* by age: which part of what was allocated then lives, as far as is believed */
     double seen[TENURE__AGES];          /* the same, when it was seen last */
+    unsigned usual;                     /* level; larger ones are on trial */
+    unsigned trial;                     /* collections with a larger one, without a break */
+    double patience;                    /* so many times longer it takes to forget */
+    double survival;                    /* with the usual level, when patience was lost last */
     double stop_ns;                     /* CPU time of a collection beside what it traces */
     double reach_ns;                    /* from the request to the stop */
     double wake_ns;                     /* CPU time of the threads that sleep through it */
