@@ -51,12 +51,13 @@ static void log_object(tenure__allocator *allocator, uintptr_t object)
 }
 
 /* Whether storing value there makes an edge from an older object to a younger one. A block tells the least generation
- * of what lies in it. */
+ * of what lies in it, one more than that in its kind; one that is still seen as free (0) was just taken by another
+ * thread, which published the value without release. */
 static bool leads_to_younger(const tenure_heap *heap, uint64_t header, uintptr_t value)
 {
     if (!tenure__in_arena(heap, value)) value &= ~heap->options.ambiguous_mask;
     if (!tenure__in_arena(heap, value)) return false;
-    return tenure__kind_generation(tenure__kind_of(heap, tenure__block_index(heap, value))) <
+    return (tenure__kind_of(heap, tenure__block_index(heap, value)) & TENURE__KIND_GENERATION) <=
            tenure__header_generation(header);
 }
 
