@@ -25,7 +25,8 @@ enum {
 
 TENURE_API void tenure__barrier_slow(tenure_thread *self, void *object, const void *slot, const void *value);
 
-/* By the generation of the value's block, whose kind has one more in its two bits than an object's header. */
+/* By the generation of the value's block, whose kind has one more in its two bits than an object's header. Relaxed: the
+ * kind of a block in which something lives changes in stops only; where it is still seen as free, the call logs. */
 static inline __attribute__((always_inline)) int tenure__is_not_younger(
     const tenure_thread *self, const void *value, uint64_t header)
 {
