@@ -109,8 +109,8 @@ void tenure__sizing_init(tenure_heap *heap)
     budget->level_max = budget->level_most = LEVEL_MAX_ALONE;
     while (budget->level_most < LEVEL_MAX && level_blocks(budget->level_most + 1) <= most) budget->level_most++;
     budget->stop_ns = STOP_FIRST_NS;
-    budget->patience = 1;
     budget->reach_ns = REACH_FIRST_NS;
+    budget->patience = 1;
     const uint64_t fixed = fixed_budget(heap);
     atomic_store(&heap->gen0_budget, limited(heap, fixed != 0 ? fixed : level_blocks(0)));
     heap->gen1_probe = GEN1_PROBE_LEAST;
