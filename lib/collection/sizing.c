@@ -251,12 +251,13 @@ static void learn_survival(tenure_heap *heap)
 }
 
 /* Each time that larger sizes brought nothing they are tried more seldom, until something else survives: trials are the
- * longest pauses of a program of which little does. */
+ * longest pauses of a program of which little does. A program for which sometimes one of two neighbouring sizes is the
+ * better one, sometimes the other, tells little of the rest by going from one to the other. */
 static void learn_trials(tenure__budget *budget)
 {
     if (budget->level > budget->usual) {
         if (++budget->trial < TRIAL) return;
-        budget->patience = 1;
+        if (budget->patience > 1) budget->patience /= 4;
     } else if (budget->level == budget->usual && budget->trial != 0 && budget->patience < PATIENCE_MOST) {
         budget->patience *= 4;
     }

@@ -403,6 +403,21 @@ Test(sizing, larger_budgets_are_tried_briefly)
     cr_expect(larger <= 200, "%u of 4,000 collections", larger);
 }
 
+/* A larger size that becomes the usual one, as more threads have to be woken, says little of those beyond it. */
+Test(sizing, what_larger_budgets_bring_is_known_beyond_the_usual_one)
+{
+    heap_end(heap, self);
+    begin_with("max_heap=1g");
+    learnt(most_for_a_while, 60, 20);
+    collections = 20000;
+    const uint64_t usual = learnt(few_for_ever, 280, 100);
+    cr_assert(eq(dbl, heap->budget.patience, 64));
+    collections = 500;
+    sleepers = 20;
+    cr_assert(gt(u64, learnt(few_for_ever, 280, 100), usual));
+    cr_expect(ge(dbl, heap->budget.patience, 16));
+}
+
 /* Where as much lives up to some age, and nothing beyond: the first of the larger budgets is as it was each time that
  * it is tried, those after it are found all the same. */
 static double tenth_for_a_while(unsigned mib) { return mib < 2 ? 0.1 : 0; }
