@@ -132,7 +132,7 @@ typedef struct tenure_options {
     const char *environment; /* variable that tenure_options_init reads; NULL: none */
 
     uint64_t max_heap;      /* [max_heap] bytes; default three quarters of the memory that the container may use */
-    uint64_t gen0;          /* [gen0] bytes of Gen 0 budget; default 0.5 to 8 MiB per running mutator, adapted */
+    uint64_t gen0;          /* [gen0] bytes of Gen 0 budget; default 0.5 to 16 MiB per running mutator, adapted */
     uint32_t gen1_after;    /* [gen1_after] Gen 0 collections before a Gen 0+1; default 4, adapted */
     uint32_t gen2_growth;   /* [gen2_growth] per cent that Gen 2 may grow since it was last marked; default adapted */
     uint64_t pause_target;  /* [pause_target] nanoseconds a young pause should not exceed; default 2 ms */

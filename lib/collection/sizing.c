@@ -10,7 +10,7 @@
 enum {
     LEVEL0 = 1 << TENURE__AGE_SHIFT, /* level n is a budget of 2^n times 512 KiB */
     LEVEL_MAX = TENURE__AGE_OLD - 1,
-    LEVEL_MAX_ALONE = 4, /* for one mutator */
+    LEVEL_MAX_ALONE = 5, /* for one mutator */
     RUNNERS_HOLD = 32,
     STOP_FIRST_NS = 10000,
     REACH_FIRST_NS = 1000,

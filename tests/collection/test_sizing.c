@@ -364,7 +364,7 @@ Test(sizing, budget_knows_survival)
     const uint64_t start = learnt(nearly_all, 45, 200);
     cr_expect(start <= 4, "all survives whatever the size: %zu MiB", (size_t)start);
     const uint64_t trees = learnt(most_for_a_while, 60, 20);
-    cr_expect(trees >= 8, "what dies with age: %zu MiB", (size_t)trees);
+    cr_expect(trees >= 16, "what dies with age: %zu MiB", (size_t)trees);
     const uint64_t requests = learnt(few_for_ever, 200, 70);
     cr_expect(requests <= 2, "few survive whatever the size: %zu MiB", (size_t)requests);
     cr_expect(largest_budget <= 2, "and no larger one is tried for long: %zu MiB", (size_t)largest_budget);
@@ -385,7 +385,7 @@ Test(sizing, budget_knows_survival)
     cr_expect(crowded >= 2, "likewise, and more of them ran than there are processors: %zu MiB", (size_t)crowded);
     threads = sleepers = 0;
     const uint64_t again = learnt(most_for_a_while, 60, 20);
-    cr_expect(again >= 8, "a program that changes: %zu MiB", (size_t)again);
+    cr_expect(again >= 16, "a program that changes: %zu MiB", (size_t)again);
     const uint64_t garbage_only = learnt(none, 60, 20);
     cr_expect(garbage_only <= 4, "all dies at once: %zu MiB", (size_t)garbage_only);
 }
