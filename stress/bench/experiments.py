@@ -74,7 +74,7 @@ def plural(threads):
 
 
 MALLOCS = ("glibc", "mimalloc", "jemalloc")
-C_PEERS = ("tenure", "libgc", *MALLOCS)
+C_PEERS = ("tenure", "libgc", *MALLOCS, "bump")
 HOTSPOT = ("hotspot-serial", "hotspot-parallel", "hotspot-g1", "hotspot-zgc")
 WHIPPET = (
     "whippet-pcc",
@@ -84,13 +84,21 @@ WHIPPET = (
     "whippet-stack-conservative-parallel-mmc",
     "whippet-stack-conservative-parallel-generational-mmc",
 )
+EVERYBODY = (*C_PEERS, *HOTSPOT, "go")
+EVERYBODY_ALONE = (*EVERYBODY, "ocaml")  # who has no threads
+EQUAL = ("tenure-small-pages", "hotspot-parallel-equal", "hotspot-parallel-thp")
 US, MS, MB = 1e-3, 1e-6, 1e-6
 
 WALL = Column("wall s", key("wall_seconds"), "{:.3f}")
 START = Column("start s", key("start_seconds"))
 COMMON = (
     Column("CPU s", key("cpu_seconds"), "{:.2f}", compared=True),
-    Column("peak MB", key("peak_rss_bytes", MB), "{:.0f}"),
+    Column("peak MB", key("peak_rss_bytes", MB), "{:.0f}", compared=True),
+)
+CPU_EACH = Column(
+    "CPU us each",
+    lambda result: result["cpu_seconds"] / (result["requests_per_s"] * result["wall_seconds"]) * 1e6,
+    compared=True,
 )
 GC_TIME = Column("GC s", key("pause_seconds"), "{:.3f}")
 REQUESTS = Column("M requests/s", key("requests_per_s", 1e-6), "{:.2f}")
@@ -112,7 +120,7 @@ def binary_trees(threads, *targets):
         workload="binary_trees",
         arguments=("--depth", "18", "--threads", str(threads)),
         quick_arguments=("--depth", "15", "--threads", str(threads)),
-        peers=(*C_PEERS, "bump", *HOTSPOT, "go", "ocaml"),
+        peers=EVERYBODY_ALONE if threads == 1 else EVERYBODY,
         primary=WALL,
         columns=(START, *COMMON, GC_TIME),
         targets=(
@@ -134,7 +142,7 @@ def gcbench(threads):
         workload="gcbench",
         arguments=arguments,
         quick_arguments=arguments,
-        peers=(*C_PEERS, "bump", *WHIPPET, *HOTSPOT, "go"),
+        peers=(*(EVERYBODY_ALONE if threads == 1 else EVERYBODY), *WHIPPET),
         primary=WALL,
         columns=(START, *COMMON, GC_TIME),
         targets=(
@@ -156,26 +164,13 @@ def cache(mebibytes, label, peers, targets=(), memory_bytes=0):
         quick_arguments=(*common, str(min(mebibytes, 128)), "--milliseconds", "400"),
         peers=peers,
         primary=REQUESTS,
-        columns=(*LATENCY, *COMMON[1:], START),
-        targets=targets,
+        columns=(*LATENCY, CPU_EACH, COMMON[1], START),
+        targets=(*targets, *CACHE_TARGETS),
         memory_bytes=memory_bytes,
     )
 
 
-CACHE_PEERS = (
-    "tenure",
-    "tenure-small-pages",
-    "libgc",
-    "glibc",
-    "mimalloc",
-    "hotspot-parallel",
-    "hotspot-parallel-equal",
-    "hotspot-parallel-thp",
-    "hotspot-g1",
-    "hotspot-zgc",
-    "go",
-)
-CACHE_TARGETS = (
+EQUAL_TARGETS = (
     Target("requests/s, x HotSpot Parallel's at equal RSS", REQUESTS.value, 1.2, ("hotspot-parallel-equal",), True),
     Target(
         "requests/s, both with small pages, x HotSpot Parallel's",
@@ -189,9 +184,9 @@ CACHE_TARGETS = (
         "requests/s, both with huge pages, x HotSpot Parallel's", REQUESTS.value, 1, ("hotspot-parallel-thp",), True
     ),
     Target("requests/s, x libgc", REQUESTS.value, 3.5, ("libgc",), True),
-    Target("peak RSS, x live", RSS_OVER_LIVE, 2),
 )
-FEW_SURVIVORS = (
+CACHE_TARGETS = (
+    Target("peak RSS, x live", RSS_OVER_LIVE, 2),
     Target("young pause, few survivors, p50 us", key("minor_p50_ns", US), 60, form="{:.0f}"),
     Target("young pause, few survivors, p99 us", key("minor_p99_ns", US), 150, form="{:.0f}"),
     Target("time to safepoint, p50 us", key("pause_reach_p50_ns", US), 5, form="{:.1f}"),
@@ -207,24 +202,23 @@ def threads(count):
         workload="cache",
         arguments=(*common, "600"),
         quick_arguments=(*common, "200"),
-        peers=("tenure", "libgc", "mimalloc", "hotspot-parallel"),
+        peers=EVERYBODY,
         primary=REQUESTS,
-        columns=(*LATENCY, *COMMON[1:]),
+        columns=(*LATENCY, CPU_EACH, COMMON[1], START),
     )
 
 
-def fixed_work(name, title, quick_arguments, peers=C_PEERS, arguments=(), targets=()):
-    """The time that a workload takes."""
+def fixed_work(name, title, quick_arguments):
+    """The time that a workload takes, in one thread."""
     return Experiment(
         name=name,
         title=title,
-        workload=name.partition("-")[0],
-        arguments=arguments,
+        workload=name,
+        arguments=(),
         quick_arguments=quick_arguments,
-        peers=peers,
+        peers=EVERYBODY_ALONE,
         primary=WALL,
         columns=(START, *COMMON, GC_TIME),
-        targets=targets,
     )
 
 
@@ -236,7 +230,7 @@ def start_up(mebibytes):
         workload="cache",
         arguments=(*common, str(mebibytes)),
         quick_arguments=(*common, "64"),
-        peers=(*C_PEERS, "bump", *HOTSPOT, "go"),
+        peers=EVERYBODY,
         primary=WALL,
         columns=(START, *COMMON, GC_TIME),
         targets=(MANY_SURVIVORS,),
@@ -336,7 +330,7 @@ def idle(count):
         quick_arguments=("--idle", str(count), "--milliseconds", "300"),
         peers=("tenure",),
         primary=Column("idle/none", quotient("idle_p50_ns", "alone_p50_ns"), "{:.2f}"),
-        columns=(*idle_columns("none", "alone"), *idle_columns("idle", "idle")),
+        columns=(*idle_columns("none", "alone"), *idle_columns("idle", "idle"), *COMMON),
         targets=(
             Target("median pause, x none", quotient("idle_p50_ns", "alone_p50_ns"), 1.2),
             Target("median time to safepoint, x none", quotient("idle_reach_p50_ns", "alone_reach_p50_ns"), 1.2),
@@ -354,10 +348,13 @@ def weak(kind, title, peers=("tenure", "libgc")):
         quick_arguments=("--objects", "100000", "--rounds", "1"),
         peers=peers,
         primary=Column("full, alive", key(f"{kind}_full_alive_cpu_ns"), "{:.0f}"),
-        columns=tuple(
-            Column(measure.replace("_", ", "), key(f"{kind}_{measure}_cpu_ns"), "{:.0f}")
-            for measure in measures
-            if measure != "full_alive"
+        columns=(
+            *(
+                Column(measure.replace("_", ", "), key(f"{kind}_{measure}_cpu_ns"), "{:.0f}")
+                for measure in measures
+                if measure != "full_alive"
+            ),
+            *COMMON,
         ),
         targets=(Target("full, alive, x libgc", key(f"{kind}_full_alive_cpu_ns"), 1.0, ("libgc",)),)
         if "libgc" in peers
@@ -380,6 +377,7 @@ def intern(threads):
             Column("put, CPU ns", key("put_cpu_ns"), "{:.0f}"),
             Column("get", key("get_cpu_ns"), "{:.0f}"),
             Column("put again", key("again_cpu_ns"), "{:.0f}"),
+            *COMMON,
         ),
     )
 
@@ -390,7 +388,7 @@ RING = Experiment(
     workload="ring",
     arguments=(),
     quick_arguments=("--messages", "200000"),
-    peers=(*C_PEERS, *HOTSPOT, "go"),
+    peers=EVERYBODY_ALONE,
     primary=Column("max ms", key("latency_max_ns", MS)),
     columns=(WALL, *LATENCY[:3], *COMMON, START),
 )
@@ -401,7 +399,7 @@ MICRO = Experiment(
     workload="micro",
     arguments=(),
     quick_arguments=("--calls", "500000"),
-    peers=C_PEERS,
+    peers=C_PEERS[:-1],
     primary=Column("allocate 24 bytes", key("allocate_ns"), "{:.2f}"),
     columns=(
         Column("store, young", key("store_young_ns"), "{:.2f}"),
@@ -413,6 +411,7 @@ MICRO = Experiment(
         Column("card, random", key("card_random_ns"), "{:.2f}"),
         Column("plain", key("plain_random_ns"), "{:.2f}"),
         Column("poll", key("poll_ns"), "{:.2f}"),
+        *COMMON,
     ),
     targets=(
         Target("TENURE_SET into young objects, x plain", quotient("store_young_ns", "plain_young_ns"), 1.5),
@@ -430,15 +429,15 @@ EXPERIMENTS = (
     binary_trees(2, Target("time, x mimalloc", WALL.value, 0.9, ("mimalloc",))),
     gcbench(1),
     gcbench(2),
-    cache(64, "64m", ("tenure", "libgc", "mimalloc", "hotspot-parallel"), FEW_SURVIVORS),
-    cache(256, "256m", (*CACHE_PEERS, "jemalloc", "bump", "hotspot-serial"), CACHE_TARGETS + FEW_SURVIVORS),
-    cache(1024, "1g", CACHE_PEERS, CACHE_TARGETS + FEW_SURVIVORS, 4 << 30),
-    cache(4096, "4g", ("tenure", "hotspot-parallel"), FEW_SURVIVORS, 12 << 30),
+    cache(64, "64m", EVERYBODY),
+    cache(256, "256m", (*EVERYBODY, *EQUAL), EQUAL_TARGETS),
+    cache(1024, "1g", (*EVERYBODY, *EQUAL), EQUAL_TARGETS, 6 << 30),
+    cache(4096, "4g", EVERYBODY, (), 14 << 30),
     start_up(256),
-    fixed_work("quad_trees", "Quad trees, 1 thread", ("--depth", "7"), (*C_PEERS, "bump")),
-    fixed_work("splay", "Splay tree, 32,768 nodes, 1 thread", ("--operations", "40000"), (*C_PEERS, *HOTSPOT, "go")),
+    fixed_work("quad_trees", "Quad trees, 1 thread", ("--depth", "7")),
+    fixed_work("splay", "Splay tree, 32,768 nodes, 1 thread", ("--operations", "40000")),
     fixed_work("words", "Counting 4 million words, 1 thread", ("--words", "400000")),
-    fixed_work("graph", "Rewiring a graph of 262,144 old nodes, 1 thread", ("--operations", "400000"), (*C_PEERS, "bump")),
+    fixed_work("graph", "Rewiring a graph of 262,144 old nodes, 1 thread", ("--operations", "400000")),
     fixed_work("old_stores", "4 million young objects stored into 262,144 old ones, 1 thread", ("--operations", "400000")),
     fixed_work("arrays", "3,000 arrays of 32 KiB to 4 MiB, 1 thread", ("--arrays", "300")),
     RING,

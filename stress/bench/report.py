@@ -27,7 +27,10 @@ def middle(runs, function, form):
 
 
 def spread(runs, function, form):
-    found = values(runs, function)
+    return spread_of(values(runs, function), form)
+
+
+def spread_of(found, form):
     if not found:
         return "-"
     if len(found) == 1:
@@ -68,24 +71,24 @@ class Outcome:
         everything = [run for runs in self.runs.values() for run in done(runs)]
         columns = [column for column in experiment.columns if values(everything, column.value)]
         compared = [experiment.primary] + [column for column in columns if column.compared]
-        if self.own not in self.runs or len(self.runs) == 1:
-            compared = []
+        with_ratios = compared if self.own in self.runs and len(self.runs) > 1 else []
         header = ["peer", *(column.title for column in (experiment.primary, *columns))]
-        header += [f"Tenure/it: {column.title}" for column in compared]
+        header += [f"Tenure/it: {column.title}" for column in with_ratios]
         rows = []
         for peer, runs in self.runs.items():
             if not done(runs):
                 rows.append([peer, self.failures[peer]] + [""] * (len(header) - 2))
                 continue
-            row = [peer, spread(done(runs), experiment.primary.value, experiment.primary.form)]
-            row += [middle(done(runs), column.value, column.form) for column in columns]
-            row += ["" if peer == self.own else self.ratio(runs, column) for column in compared]
+            row = [peer]
+            for column in (experiment.primary, *columns):
+                show = spread if column in compared else middle
+                row.append(show(done(runs), column.value, column.form))
+            row += ["" if peer == self.own else self.ratio(runs, column) for column in with_ratios]
             rows.append(row)
         return header, rows
 
     def ratio(self, runs, column):
-        pairs = ratios(self.runs[self.own], [runs], column.value)
-        return f"{median(pairs):.2f}" if pairs else "-"
+        return spread_of(ratios(self.runs[self.own], [runs], column.value), "{:.2f}")
 
     def pause_table(self):
         header = ["pauses", "count", "s", "CPU s", *(title for title, _ in PAUSE_KEYS)]
