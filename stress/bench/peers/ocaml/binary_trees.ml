@@ -17,7 +17,7 @@ let () =
   Measure.one_thread !threads;
   Measure.start ();
   let depth_max = !depth_max in
-  Measure.must (count (build (depth_max + 1)) = nodes (depth_max + 1));
+  Measure.must (count (build (depth_max + 1)) = nodes (depth_max + 1)) "a tree is broken";
   let long_lived = build depth_max in
   let depth = ref 4 in
   while !depth <= depth_max do
@@ -25,8 +25,9 @@ let () =
     for _ = 1 to iterations do
       counted := !counted + count (build !depth)
     done;
-    Measure.must (!counted = iterations * nodes !depth);
+    Measure.must (!counted = iterations * nodes !depth) "a tree is broken";
     depth := !depth + 2
   done;
-  Measure.must (count long_lived = nodes depth_max);
-  Measure.finish "binary_trees"
+  Measure.must (count long_lived = nodes depth_max) "a tree is broken";
+  Measure.finish "binary_trees";
+  Measure.result_end ()
