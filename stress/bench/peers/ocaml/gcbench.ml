@@ -14,6 +14,7 @@ let hole_words =
 
 let holes = ref 0
 
+(* Not filled, and with a word more than asked for, as C's has its length. *)
 let leave_hole () =
   let words = hole_words.(!holes land 255) in
   incr holes;

@@ -1,5 +1,5 @@
-(* As words.c. Hashes have 63 bits: the same buckets, C's hash being cut by the table's size alone. The text is in
- * OCaml's heap too, one string that is marked as a whole. *)
+(* As words.c. Hashes have 63 bits; the one that C has more selects no bucket. The text is in OCaml's heap too, as one
+ * string, which is not scanned. *)
 let buckets_min = 64
 
 type entry = Empty | Entry of { mutable next : entry; word : string; hash : int; mutable count : int }
