@@ -399,7 +399,7 @@ MICRO = Experiment(
     workload="micro",
     arguments=(),
     quick_arguments=("--calls", "500000"),
-    peers=C_PEERS[:-1],
+    peers=("tenure", "libgc", *MALLOCS),
     primary=Column("allocate 24 bytes", key("allocate_ns"), "{:.2f}"),
     columns=(
         Column("store, young", key("store_young_ns"), "{:.2f}"),
